@@ -1,0 +1,309 @@
+"""Which backend and level compute, and why: choice at import, `set_backend`, and namespaces bound to one backend."""
+
+import contextlib
+import importlib
+import os
+import sys
+import types
+
+from fastact.register import public_ops
+
+try:
+    from fastact.engine import cpu, threads
+    from fastact.engine.blocks import choose_half
+    from fastact.engine.elementwise import MapFunction
+    from fastact.engine.gates import ChannelFunction, PickFunction
+    from fastact.engine.losses import LossFunction
+    from fastact.engine.row_losses import RowLossFunction
+    from fastact.engine.rowwise import RowFunction
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("fastact."):
+        raise
+    raise ImportError(
+        f"fastact's compiled engine is missing ({error.name}): this looks like a source tree that was not built. "
+        "Run `pip install -e .` in it, or leave it and import an installed fastact."
+    ) from error
+
+BACKENDS = ("cython", "numba", "numpy")
+LEVELS = ("v2", "v3", "v4")
+CLASSES = {
+    "map": MapFunction,
+    "rows": RowFunction,
+    "loss": LossFunction,
+    "row_loss": RowLossFunction,
+    "channels": ChannelFunction,
+    "pick": PickFunction,
+}
+
+_bound = {}  # (backend, level) -> Namespace
+_current = None  # (backend, level) of the public functions
+_reason = ""
+
+
+class Namespace(types.SimpleNamespace):
+    """Every public function, bound to one backend: what `get_backend` returns."""
+
+    def __repr__(self):
+        return f"<fastact backend {self.backend}>"
+
+
+def choice(variable, allowed):
+    """The value of an environment variable, or None where it is not set; ValueError, with the list, for a bad one."""
+    value = os.environ.get(variable)
+    if value in (None, ""):
+        return None
+    if value not in allowed:
+        raise ValueError(f"{variable}={value!r}; one of {', '.join(allowed)} is required")
+    return value
+
+
+def levels():
+    """The instruction-set levels that were built and that this machine can run, lowest first."""
+    built = [level for level, complaint in cpu.built_levels().items() if not complaint]
+    if built == ["native"]:
+        return built
+    return [level for level in LEVELS if level in built and level <= cpu.level()]
+
+
+def best_level():
+    """The level in use: the best that can run, capped by FASTACT_LEVEL."""
+    cap = choice("FASTACT_LEVEL", LEVELS)
+    usable = [level for level in levels() if cap is None or level == "native" or level <= cap]
+    if not usable:
+        raise ImportError(f"no level of the Cython kernels can run here: built are {cpu.built_levels()}, "
+                          f"the machine supports {cpu.level()}, FASTACT_LEVEL={cap}")
+    return usable[-1]
+
+
+def cython_source(level):
+    module = importlib.import_module(f"fastact.cython_kernels.level_{level}")
+
+    def kernel(op, role, dtype):
+        return module.kernels[op.name][role][dtype == "float64"]
+
+    return f"cython {level}", kernel
+
+
+def numba_source(level):
+    try:
+        from fastact.numba_kernels import kernels
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("numba", "llvmlite"):
+            raise
+        raise ImportError("the numba backend needs Numba, which is not installed: pip install 'fastact[numba]'") from error
+    return "numba", lambda op, role, dtype: kernels.kernels(op, dtype)[role]
+
+
+def numpy_source(level):
+    from fastact.reference.kernels import kernel
+
+    return "numpy", kernel
+
+
+SOURCES = {"cython": cython_source, "numba": numba_source, "numpy": numpy_source}
+
+
+def source(name, level):
+    """The label of a backend and its function that gives kernel addresses."""
+    if name not in BACKENDS:
+        raise ValueError(f"backend {name!r}; one of {', '.join(BACKENDS)} is required")
+    if level is not None and name != "cython":
+        raise ValueError(f"level={level!r}; only the cython backend has levels")
+    if level is not None and level not in levels():
+        raise ValueError(f"level {level!r}; one of {', '.join(levels())}, built and supported by this machine, is required")
+    return SOURCES[name](level or (best_level() if name == "cython" else None))
+
+
+def functions(label, kernel, namespace):
+    """The public functions by name, all computing with one source of kernels; aliases are the same object."""
+    made = {}
+    result = {}
+    for name, op in public_ops().items():
+        if op.name not in made:
+            made[op.name] = CLASSES[op.kind](op, name, namespace)
+            made[op.name].use(label, kernel)
+        result[name] = made[op.name]
+    return result
+
+
+def get_backend(name=None, *, level=None):
+    """A namespace with every public function bound to one backend, whatever `set_backend` says.
+
+    Parameters
+    ----------
+    name : {"cython", "numba", "numpy"}, optional
+        The backend; by default the one in use.
+    level : {"v2", "v3", "v4"}, optional
+        For cython: the instruction-set level; by default the best that can run.
+
+    Raises
+    ------
+    ValueError
+        For an unknown backend or a level that was not built or cannot run here.
+    ImportError
+        For numba where Numba is not installed.
+
+    Examples
+    --------
+    >>> reference = fa.get_backend("numpy")
+    >>> reference.relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    if name is None:
+        name, level = _current[0], level or _current[1]
+    if (name, level) not in _bound:
+        label, kernel = source(name, level)
+        _bound[name, level] = Namespace(backend=label, **functions(label, kernel, (name, level)))
+    return _bound[name, level]
+
+
+def set_backend(name, *, level=None):
+    """Let the public functions compute with another backend from now on, in all threads.
+
+    Parameters and errors as for `get_backend`.
+
+    Examples
+    --------
+    >>> fa.set_backend("cython")
+    """
+    global _current, _reason
+    label, kernel = source(name, level)
+    for function in PUBLIC.values():
+        function.use(label, kernel)
+    _current, _reason = (name, level), "set_backend"
+
+
+@contextlib.contextmanager
+def backend(name, *, level=None):
+    """Compute with another backend inside a ``with`` block; the choice holds for all threads.
+
+    Examples
+    --------
+    >>> with fa.backend("numpy"):
+    ...     fa.relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    before = _current
+    set_backend(name, level=level)
+    try:
+        yield
+    finally:
+        set_backend(before[0], level=before[1])
+
+
+def current():
+    """The label of the backend in use, and why it is."""
+    return next(iter(PUBLIC.values())).backend, _reason
+
+
+def _start():
+    """The public functions, with the backend that the environment asks for."""
+    global _current, _reason
+    asked = choice("FASTACT_BACKEND", BACKENDS)
+    name = asked or "cython"
+    reasons = [f"FASTACT_BACKEND={asked}" if asked else "the default"]
+    if name == "cython":
+        cap = os.environ.get("FASTACT_LEVEL")
+        reasons.append(f"FASTACT_LEVEL={cap}" if cap else f"best of the built levels {', '.join(levels())} on a {cpu.level()} machine")
+    _current, _reason = (name, None), "; ".join(reasons)
+    level = cpu.level() if cpu.level() == "native" else best_level()
+    choose_half(0 if level == "native" else int(level[1:]))
+    return functions(*source(name, None), None)
+
+
+PUBLIC = _start()
+
+
+# ---- threads ----------------------------------------------------------------------------------------------------------
+
+
+def _check_threads(count, name="threads"):
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 1024:
+        raise ValueError(f"{name}={count!r}; a whole number from 1 to 1024 is required")
+    return count
+
+
+def _default_threads():
+    for variable in ("FASTACT_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(variable)
+        if value not in (None, ""):
+            if variable == "OMP_NUM_THREADS":
+                value = value.split(",")[0]  # a list gives one number per nesting level
+            return _check_threads(int(value) if value.strip().isdigit() else value, variable)
+    return min(cpu.usable_cpus(), 8)
+
+
+def get_num_threads():
+    """How many threads a large call may use.
+
+    Examples
+    --------
+    >>> fa.get_num_threads() >= 1
+    True
+    """
+    return threads.get_limit()
+
+
+def set_num_threads(count):
+    """Set how many threads a large call may use, from 1 (serial) to 1024; the results have the same bits for any number.
+
+    Examples
+    --------
+    >>> fa.set_num_threads(fa.get_num_threads())
+    """
+    threads.set_limit(_check_threads(count))
+
+
+@contextlib.contextmanager
+def limit_threads(count):
+    """Use at most so many threads inside a ``with`` block.
+
+    Examples
+    --------
+    >>> with fa.threads(1):
+    ...     fa.relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    before = get_num_threads()
+    set_num_threads(count)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+set_num_threads(_default_threads())
+
+
+def config():
+    """What was chosen and why, as a dict."""
+    label, reason = current()
+    import numpy
+
+    return {
+        "fastact": importlib.import_module("fastact").__version__,
+        "python": sys.version.split()[0],
+        "numpy": numpy.__version__,
+        "processor": cpu.name(),
+        "supports": cpu.level(),
+        "backend": label,
+        "because": reason,
+        "levels built": {level: complaint or "built" for level, complaint in cpu.built_levels().items()},
+        "threads": get_num_threads(),
+        "usable processors": cpu.usable_cpus(),
+        "compiler": cpu.compiler(),
+    }
+
+
+def show_config():
+    """Print what runs and why: processor, backend, level, threads, and the levels that could not be built.
+
+    Examples
+    --------
+    >>> fa.show_config()  # doctest: +ELLIPSIS
+    fastact ...
+    """
+    for key, value in config().items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k}: {v}" for k, v in value.items())
+        print(f"{key:18} {value}")

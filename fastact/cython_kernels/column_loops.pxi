@@ -1,0 +1,183 @@
+# The same row loops for rows that stand side by side (element i of row j at i * stride + j): 64 columns at a time, one addition order.
+
+cdef inline void column_tops(real *top, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:
+    cdef real v[LANES]
+    cdef Py_ssize_t i, g
+    for g from 0 <= g < width by LANES:
+        fill(top + g, -INFINITY)
+    for i in range(n):
+        for g from 0 <= g < width by LANES:
+            load(v, x + i * stride + g, width - g, -INFINITY)
+            raise_top(top + g, v)
+
+cdef inline void clear(real *lanes) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(LANES * COLUMNS):
+        lanes[k] = 0
+
+cdef inline void add_lanes(double *total, real *lanes) noexcept nogil:
+    """Add every column's 16 lanes by halving, in the order of `halve`, to the column's total."""
+    cdef Py_ssize_t k, j
+    for k in range(8 * COLUMNS):
+        lanes[k] += lanes[k + 8 * COLUMNS]
+    for k in range(4 * COLUMNS):
+        lanes[k] += lanes[k + 4 * COLUMNS]
+    for k in range(2 * COLUMNS):
+        lanes[k] += lanes[k + 2 * COLUMNS]
+    for j in range(COLUMNS):
+        total[j] += lanes[j] + lanes[j + COLUMNS]
+
+cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                   real (*term)(real, real) noexcept nogil,
+                                   real (*finish)(real, real) noexcept nogil) noexcept nogil:
+    cdef real lanes[LANES * COLUMNS]
+    cdef real top[COLUMNS]
+    cdef real v[LANES]
+    cdef double total[COLUMNS]
+    cdef real *lane
+    cdef Py_ssize_t start, stop, i, g, j
+    column_tops(top, x, n, width, stride)
+    for j in range(COLUMNS):
+        total[j] = 0
+    for start from 0 <= start < n by BLOCK:
+        stop = start + BLOCK if start + BLOCK < n else n
+        clear(lanes)
+        for i in range(start, stop):
+            for g from 0 <= g < width by LANES:
+                lane = lanes + (i % LANES) * COLUMNS + g
+                load(v, x + i * stride + g, width - g, 0)
+                for j in range(LANES):
+                    v[j] = term(v[j], top[g + j])
+                    lane[j] += v[j]
+                store(y + i * stride + g, v, width - g)
+        add_lanes(total, lanes)
+    for j in range(COLUMNS):
+        top[j] = <real>total[j]
+    for i in range(n):
+        for g from 0 <= g < width by LANES:
+            load(v, y + i * stride + g, width - g, 0)
+            for j in range(LANES):
+                v[j] = finish(v[j], top[g + j])
+            store(y + i * stride + g, v, width - g)
+
+
+cdef inline void column_excess(real *excess, const real *top, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                               real (*term)(real, real) noexcept nogil) noexcept nogil:
+    cdef real lanes[LANES * COLUMNS]
+    cdef real v[LANES]
+    cdef double total[COLUMNS]
+    cdef double tied[COLUMNS]
+    cdef real ties[COLUMNS]
+    cdef real *lane
+    cdef real e
+    cdef Py_ssize_t start, stop, i, g, j
+    for j in range(COLUMNS):
+        total[j] = 0
+        tied[j] = 0
+        ties[j] = 0
+    for start from 0 <= start < n by BLOCK:
+        stop = start + BLOCK if start + BLOCK < n else n
+        clear(lanes)
+        for i in range(start, stop):
+            for g from 0 <= g < width by LANES:
+                lane = lanes + (i % LANES) * COLUMNS + g
+                load(v, x + i * stride + g, width - g, 0)
+                for j in range(LANES):
+                    e = term(v[j], top[g + j])
+                    ties[g + j] += <real>1 if v[j] == top[g + j] else <real>0
+                    lane[j] += <real>0 if v[j] == top[g + j] else e
+        for j in range(COLUMNS):
+            tied[j] += ties[j]
+            ties[j] = 0
+        add_lanes(total, lanes)
+    for j in range(COLUMNS):
+        excess[j] = <real>(total[j] + (tied[j] - 1))
+
+cdef inline void shift_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                               real (*term)(real, real) noexcept nogil,
+                               real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef real top[COLUMNS]
+    cdef real excess[COLUMNS]
+    cdef real v[LANES]
+    cdef Py_ssize_t i, g, j
+    column_tops(top, x, n, width, stride)
+    column_excess(excess, top, x, n, width, stride, term)
+    for i in range(n):
+        for g from 0 <= g < width by LANES:
+            load(v, x + i * stride + g, width - g, 0)
+            for j in range(LANES):
+                v[j] = finish(v[j], top[g + j], excess[g + j])
+            store(y + i * stride + g, v, width - g)
+
+cdef inline void reduce_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                real (*term)(real, real) noexcept nogil,
+                                real (*finish)(real, real) noexcept nogil) noexcept nogil:
+    cdef real top[COLUMNS]
+    cdef real excess[COLUMNS]
+    cdef Py_ssize_t j
+    column_tops(top, x, n, width, stride)
+    column_excess(excess, top, x, n, width, stride, term)
+    for j in range(width):
+        y[j] = finish(top[j], excess[j])
+
+
+cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                  real (*term)(real, real) noexcept nogil,
+                                  real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef real lanes[LANES * COLUMNS]
+    cdef double total[COLUMNS]
+    cdef real sums[COLUMNS]
+    cdef real v[LANES]
+    cdef real w[LANES]
+    cdef real *lane
+    cdef Py_ssize_t start, stop, i, g, j
+    for j in range(COLUMNS):
+        total[j] = 0
+    for start from 0 <= start < n by BLOCK:
+        stop = start + BLOCK if start + BLOCK < n else n
+        clear(lanes)
+        for i in range(start, stop):
+            for g from 0 <= g < width by LANES:
+                lane = lanes + (i % LANES) * COLUMNS + g
+                load(v, a + i * stride + g, width - g, 0)
+                load(w, b + i * stride + g, width - g, 0)
+                for j in range(LANES):
+                    lane[j] += term(v[j], w[j])
+        add_lanes(total, lanes)
+    for j in range(COLUMNS):
+        sums[j] = <real>total[j]
+    for i in range(n):
+        for g from 0 <= g < width by LANES:
+            load(v, a + i * stride + g, width - g, 0)
+            load(w, b + i * stride + g, width - g, 0)
+            for j in range(LANES):
+                v[j] = finish(v[j], w[j], sums[g + j])
+            store(out + i * stride + g, v, width - g)
+
+cdef inline void spread_columns(real *out, const real *a, const real *b, const real *c, Py_ssize_t n, Py_ssize_t width,
+                                Py_ssize_t stride, real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        for j in range(width):
+            out[i * stride + j] = finish(a[j], b[i * stride + j], c[j])
+
+
+cdef inline void pick_columns(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                              bint (*takes)(real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef bint better
+    for j in range(width):
+        out[j] = x[j]
+        which[j] = 0
+    for i in range(1, n):
+        for j in range(width):
+            better = takes(x[i * stride + j], out[j])
+            out[j] = x[i * stride + j] if better else out[j]
+            which[j] = i if better else which[j]
+
+cdef inline void place_columns(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
+                               Py_ssize_t stride, real (*place)(real, bint) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        for j in range(width):
+            out[i * stride + j] = place(grad[j], i == which[j])

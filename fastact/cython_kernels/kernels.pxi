@@ -1,0 +1,134 @@
+# The only loops of the Cython wing. Each takes its scalar as a constant function pointer, which the compiler inlines; `table.pxi`,
+# written by setup.py from the register, names one loop and one scalar per operation. Kernels are serial and see contiguous data.
+
+from fastact.cython_kernels cimport activations, gates, losses, rows
+from fastact.cython_kernels.primitives cimport log1p, real, softmax_exp
+
+cdef extern from "<math.h>":
+    const float INFINITY
+
+cdef enum:
+    LANES = 16      # partial sums of a row: element i goes to lane i % 16 ...
+    BLOCK = 1024    # ... of its block of 1024, and blocks are added in double: the same bits for every layout and thread count
+    COLUMNS = 64    # columns handled together when the rows stand side by side
+
+
+# ---- map: elementwise -------------------------------------------------------------------------------------------------
+
+cdef inline void map1(real *out, const real *a, Py_ssize_t n, real (*f)(real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(a[i])
+
+cdef inline void map1p1(real *out, const real *a, real p, Py_ssize_t n, real (*f)(real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(a[i], p)
+
+cdef inline void map1p2(real *out, const real *a, real p, real q, Py_ssize_t n,
+                        real (*f)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(a[i], p, q)
+
+cdef inline void map2(real *out, const real *a, const real *b, Py_ssize_t n,
+                      real (*f)(real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(a[i], b[i])
+
+cdef inline void map2p1(real *out, const real *a, const real *b, real p, Py_ssize_t n,
+                        real (*f)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(a[i], b[i], p)
+
+cdef inline void map2p2(real *out, const real *a, const real *b, real p, real q, Py_ssize_t n,
+                        real (*f)(real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(a[i], b[i], p, q)
+
+cdef inline void map3(real *out, const real *a, const real *b, const real *c, Py_ssize_t n,
+                      real (*f)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = f(a[i], b[i], c[i])
+
+# A loss's gradient, times the scale that the reduction gives every element.
+cdef inline void gradient(real *out, const real *a, const real *b, real scale, Py_ssize_t n,
+                          real (*f)(real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = scale * f(a[i], b[i])
+
+cdef inline void gradientp1(real *out, const real *a, const real *b, real p, real scale, Py_ssize_t n,
+                            real (*f)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = scale * f(a[i], b[i], p)
+
+
+# ---- pieces of the row loops: everything goes through groups of 16 elements held in local arrays ------------------------
+
+cdef inline void fill(real *v, real value) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(LANES):
+        v[j] = value
+
+cdef inline void load(real *v, const real *x, Py_ssize_t count, real padding) noexcept nogil:
+    """Up to 16 elements of `x`; what is missing is `padding`, which the caller chooses so that it adds nothing."""
+    cdef Py_ssize_t j
+    if count >= LANES:
+        for j in range(LANES):
+            v[j] = x[j]
+    else:
+        fill(v, padding)
+        for j in range(count):
+            v[j] = x[j]
+
+cdef inline void store(real *y, const real *v, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t j
+    if count >= LANES:
+        for j in range(LANES):
+            y[j] = v[j]
+    else:
+        for j in range(count):
+            y[j] = v[j]
+
+cdef inline real halve(real *lane) noexcept nogil:
+    """The sum of 16 lanes by halving: the one order of addition of every row loop."""
+    cdef Py_ssize_t j
+    for j in range(8):
+        lane[j] += lane[j + 8]
+    for j in range(4):
+        lane[j] += lane[j + 4]
+    return (lane[0] + lane[2]) + (lane[1] + lane[3])
+
+cdef inline void raise_top(real *top, const real *v) noexcept nogil:
+    """The larger of each pair; a nan in `v` is passed over, it comes back through the exponential."""
+    cdef Py_ssize_t j
+    for j in range(LANES):
+        top[j] = v[j] if v[j] > top[j] else top[j]
+
+cdef inline real row_top(const real *x, Py_ssize_t n) noexcept nogil:
+    cdef real top[LANES]
+    cdef real v[LANES]
+    cdef real best
+    cdef Py_ssize_t i, j
+    fill(top, -INFINITY)
+    for i from 0 <= i < n - LANES + 1 by LANES:
+        for j in range(LANES):
+            top[j] = x[i + j] if x[i + j] > top[j] else top[j]
+    if n % LANES:
+        load(v, x + n - n % LANES, n % LANES, -INFINITY)
+        raise_top(top, v)
+    best = top[0]
+    for j in range(1, LANES):
+        best = top[j] if top[j] > best else best
+    return best
+
+include "row_loops.pxi"
+include "column_loops.pxi"
+include "row_kernels.pxi"
+include "loss_loops.pxi"

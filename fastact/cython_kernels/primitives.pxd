@@ -1,0 +1,439 @@
+# cython: language_level=3, cdivision=True
+# The only approximations of the wing: bit casts, clamps, reductions, and the exp, log1p and Gaussian pieces the pages are built of.
+# Explicit fma alone decides what is fused (-ffp-contract=off), so levels v3 and v4, aarch64 and Numba give the same bits.
+# Errors are in ulp (float32 / float64), measured by the sweeps of docs and tests; integers in expressions are exact in either type.
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    static inline uint32_t fa_bits32(float x) { uint32_t b; memcpy(&b, &x, 4); return b; }
+    static inline uint64_t fa_bits64(double x) { uint64_t b; memcpy(&b, &x, 8); return b; }
+    static inline float fa_from32(uint32_t b) { float x; memcpy(&x, &b, 4); return x; }
+    static inline double fa_from64(uint64_t b) { double x; memcpy(&x, &b, 8); return x; }
+    #if defined(__FMA__) || defined(__aarch64__)
+    static inline float fa_fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+    static inline double fa_fma64(double a, double b, double c) { return __builtin_fma(a, b, c); }
+    static inline float fa_fused32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+    #else
+    static inline float fa_fma32(float a, float b, float c) { return a * b + c; }
+    static inline double fa_fma64(double a, double b, double c) { return a * b + c; }
+    static inline float fa_fused32(float a, float b, float c) { return (float)((double)a * b + c); }
+    #endif
+    """
+    ctypedef unsigned int u32 "uint32_t"
+    ctypedef int i32 "int32_t"
+    ctypedef unsigned long long u64 "uint64_t"
+    u32 bits32 "fa_bits32"(float) noexcept nogil
+    u64 bits64 "fa_bits64"(double) noexcept nogil
+    float from32 "fa_from32"(u32) noexcept nogil
+    double from64 "fa_from64"(u64) noexcept nogil
+    float fma32 "fa_fma32"(float, float, float) noexcept nogil
+    double fma64 "fa_fma64"(double, double, double) noexcept nogil
+    float fused32 "fa_fused32"(float, float, float) noexcept nogil
+
+ctypedef fused real:
+    float
+    double
+
+
+# ---- bits and signs ----
+
+cdef inline real fma(real a, real b, real c) noexcept nogil:
+    # a*b + c in one rounding where the machine fuses, in two on v2: for speed and half an ulp, never for an exact residual.
+    if real is float:
+        return fma32(a, b, c)
+    else:
+        return fma64(a, b, c)
+
+cdef inline real magnitude(real x) noexcept nogil:
+    # abs(x), nan included.
+    if real is float:
+        return from32(bits32(x) & <u32>0x7fffffff)
+    else:
+        return from64(bits64(x) & <u64>0x7fffffffffffffff)
+
+cdef inline real with_sign(real y, real x) noexcept nogil:
+    # copysign(y, x) for y >= 0.
+    if real is float:
+        return from32(bits32(y) | (bits32(x) & <u32>0x80000000))
+    else:
+        return from64(bits64(y) | (bits64(x) & <u64>0x8000000000000000))
+
+cdef inline real flip(real x, real sign) noexcept nogil:
+    # x, negated where sign is negative.
+    if real is float:
+        return from32(bits32(x) ^ (bits32(sign) & <u32>0x80000000))
+    else:
+        return from64(bits64(x) ^ (bits64(sign) & <u64>0x8000000000000000))
+
+cdef inline real product_rest(real a, real b, real ab) noexcept nogil:
+    # a*b - ab, the rounding error of the product ab (nothing on v2: only parameters other than powers of two need it).
+    return fma(a, b, -ab)
+
+cdef inline real head(real x) noexcept nogil:
+    # The leading half of the mantissa (12 or 26 bits): products of two heads are exact.
+    if real is float:
+        return from32(bits32(x) & <u32>0xfffff000)
+    else:
+        return from64(bits64(x) & <u64>0xfffffffff8000000)
+
+cdef inline u32 min_u32(u32 a, u32 b) noexcept nogil:
+    return a if a < b else b
+
+cdef inline i32 min_i32(i32 a, i32 b) noexcept nogil:
+    return a if a < b else b
+
+cdef inline real at_least(real x, real low) noexcept nogil:
+    # max(x, low) for low < 0, by the bit pattern in float32 (one instruction), where a negative nan becomes low.
+    if real is float:
+        return from32(min_u32(bits32(x), bits32(low)))
+    else:
+        return low if x < low else x
+
+cdef inline real at_most(real x, real high) noexcept nogil:
+    # min(x, high) for high > 0, by the bit pattern in float32, where a positive nan becomes high.
+    if real is float:
+        return from32(<u32>min_i32(<i32>bits32(x), <i32>bits32(high)))
+    else:
+        return high if x > high else x
+
+cdef inline real at_least_or_nan(real x, real low) noexcept nogil:
+    # at_least that keeps every nan: the offset turns both kinds of nan into patterns the minimum leaves alone.
+    if real is float:
+        return from32(min_u32(bits32(x) + <u32>0x7fffff, bits32(low) + <u32>0x7fffff) - <u32>0x7fffff)
+    else:
+        return low if x < low else x
+
+cdef inline real clamp(real x, real low, real high) noexcept nogil:
+    # x between low < 0 and high > 0, keeping every nan.
+    cdef u32 u
+    if real is float:
+        u = min_u32(bits32(x) + <u32>0x7fffff, bits32(low) + <u32>0x7fffff)
+        u = <u32>min_i32(<i32>u, <i32>(bits32(high) + <u32>0x7fffff))
+        return from32(u - <u32>0x7fffff)
+    else:
+        x = low if x < low else x
+        return high if x > high else x
+
+
+# ---- powers of two ----
+# t = x * log2(e) + magic rounds to n + magic; magic = 1.5 * 2**23 (2**52) + bias leaves n + bias in the low bits of t.
+
+cdef inline real power(real t) noexcept nogil:
+    # 2**n, where the magic number carries the bias 127 (1023); any 2**k more goes into the magic.
+    if real is float:
+        return from32(bits32(t) << 23)
+    else:
+        return from64(bits64(t) << 52)
+
+cdef inline real power_half(real t) noexcept nogil:
+    # About 2**(n/2), where the magic carries twice the bias: with power_rest it scales in two steps over the full range.
+    if real is float:
+        return from32((bits32(t) << 22) & <u32>0xff800000)
+    else:
+        return from64((bits64(t) << 51) & <u64>0xfff0000000000000)
+
+cdef inline real power_rest(real t) noexcept nogil:
+    # 2**n / power_half(t).
+    if real is float:
+        return from32((bits32(t) << 23) - ((bits32(t) << 22) & <u32>0xff800000))
+    else:
+        return from64((bits64(t) << 52) - ((bits64(t) << 51) & <u64>0xfff0000000000000))
+
+cdef inline real nearest(real x, int k) noexcept nogil:
+    # t: x log2(e) rounded to a whole n, plus the magic number whose power(t) is 2**(n + k).
+    if real is float:
+        return fma32(x, 1.4426950216293335, 12583039 + k)
+    else:
+        return fma64(x, 1.4426950408889634, 6755399441056767.0 + k)
+
+cdef inline real whole(real t, int k) noexcept nogil:
+    # The n of t = nearest(x, k).
+    if real is float:
+        return t - (<real>12583039 + k)
+    else:
+        return t - (6755399441056767.0 + k)
+
+cdef inline real minus_ln2(real x, real n) noexcept nogil:
+    # x - n ln 2, ln 2 in two parts; n times the first is exact, so v2 loses nothing.
+    if real is float:
+        return fma32(n, -1.428606765330187e-06, fma32(n, -0.693145751953125, x))
+    else:
+        return fma64(n, -5.497923018708371e-14, fma64(n, -0.6931471805598903, x))
+
+cdef inline real plus_ln2(real x, real n) noexcept nogil:
+    # x + n ln 2 where x is the smaller: the small part is added first.
+    if real is float:
+        return fma32(n, 0.693145751953125, fma32(n, 1.428606765330187e-06, x))
+    else:
+        return fma64(n, 0.6931471805598903, fma64(n, 5.497923018708371e-14, x))
+
+cdef inline real minus_ln2_once(real x, real n) noexcept nogil:
+    # x - n ln 2 by one constant: for results in which the error is multiplied by a small 2**n.
+    if real is float:
+        return fma32(n, -0.6931471824645996, x)
+    else:
+        return fma64(n, -0.6931471805599453, x)
+
+cdef inline real raised(real y) noexcept nogil:
+    # y * 2**64 (2**128): keeps what will be a subnormal result at full precision until its last operation.
+    if real is float:
+        return y * <float>1.8446744073709552e+19
+    else:
+        return y * 3.402823669209385e+38
+
+cdef inline real lowered(real y) noexcept nogil:
+    # y * 2**-64 (2**-128), the inverse of raised.
+    if real is float:
+        return y * <float>5.421010862427522e-20
+    else:
+        return y * 2.938735877055719e-39
+
+
+# ---- exp ----
+
+cdef inline real expm1_core(real r) noexcept nogil:
+    # e**r - 1 for abs(r) <= 0.35. Polynomial r + r**2 P(r): degree 6 / 12, relative error 2**-27 / 2**-58.
+    cdef real r2, r4, low, high
+    r2 = r * r
+    if real is float:
+        low = fma32(0.04166756197810173, r, 0.16666541993618011)
+        high = fma32(0.00138601113576442, r, 0.008366642519831657)
+        return fma32(fma32(fma32(high, r2, low), r, 0.4999999701976776), r2, r)
+    else:
+        r4 = r2 * r2
+        low = fma64(fma64(0.8333333333314938210e-2, r, 0.4166666666666602598e-1), r2, fma64(0.1666666666666669072, r, 0.5))
+        high = fma64(fma64(0.2755723402025388239e-5, r, 0.2480158687479686264e-4), r2, fma64(0.1984126989855865850e-3, r, 0.1388888888914497797e-2))
+        low = fma64(high, r4, low)
+        high = fma64(0.2081276378237164457e-8, r2, fma64(0.2511210703042288022e-7, r, 0.2755762628169491192e-6))
+        return fma64(fma64(high, r4 * r4, low), r2, r)
+
+cdef inline real exp_even(real r2) noexcept nogil:
+    # A of e**r = (A + B) / (A - B), abs(r) <= 0.35, relative error 8e-18 (float64): for functions that divide anyway.
+    if real is float:
+        return fma32(0.17028197646141052, r2, 1.703125)
+    else:
+        return fma64(fma64(0.0016891463808611058, r2, 0.18923149305862608), r2, 1.703125)
+
+cdef inline real exp_odd(real r, real r2) noexcept nogil:
+    # B of the same.
+    if real is float:
+        return r * fma32(0.014177491888403893, r2, 0.8515625)
+    else:
+        return r * fma64(fma64(5.6281812909449294e-05, r2, 0.02365220486264734), r2, 0.8515625)
+
+cdef inline real scaled_exp(real m, real x, real low, int k) noexcept nogil:
+    # m 2**k e**(x - low) in one last rounding, low a correction below ulp(x); 2**k e**x must stay in the normal range. 1 / 1 ulp.
+    cdef real t, s
+    t = nearest(x, k)
+    s = m * power(t)
+    return fma(expm1_core(minus_ln2(x, whole(t, k)) - low), s, s)
+
+cdef inline real raised_exp(real m, real x, real low) noexcept nogil:
+    # raised(m e**(x - low)) for x in [-110, 40] / [-768, 600].
+    if real is float:
+        return scaled_exp(m, x, low, 64)
+    else:
+        return scaled_exp(m, x, low, 128)
+
+cdef inline real exp(real x) noexcept nogil:
+    # e**x for every x, subnormal results included, scaled in two steps. Polynomial / odd-even rational. 1.0 / 1.4 ulp.
+    cdef real t, r, p, s
+    if real is float:
+        x = clamp(x, <real>-104, <real>89)
+        t = nearest(x, 127)
+        p = expm1_core(minus_ln2(x, whole(t, 127)))
+    else:
+        x = clamp(x, <real>-746, <real>710)
+        t = nearest(x, 1023)
+        r = minus_ln2(x, whole(t, 1023))
+        p = r * r
+        s = exp_odd(r, p)
+        p = (s + s) / (exp_even(p) - s)
+    s = power_half(t)
+    return fma(p, s, s) * power_rest(t)
+
+cdef inline real softmax_exp(real x) noexcept nogil:
+    # e**x for x <= 0, 0 below -87.7 / -708.7 (there 2**n has the bits of zero); nan stays nan. 1.0 / 1.0 ulp.
+    if real is float:
+        return scaled_exp(<real>1, at_least_or_nan(x, <real>-88), <real>0, 0)
+    else:
+        return scaled_exp(<real>1, at_least_or_nan(x, <real>-709), <real>0, 0)
+
+cdef inline real expm1(real x) noexcept nogil:
+    # e**x - 1 for every x; 2**(n-1) and a last doubling reach the top of the range. 1.5 / 1.5 ulp.
+    cdef real z, t, s, y
+    if real is float:
+        z = clamp(x, <real>-17.33, <real>89)
+    else:
+        z = clamp(x, <real>-37.5, <real>710)
+    t = nearest(z, -1)
+    s = power(t)
+    y = fma(expm1_core(minus_ln2(z, whole(t, -1))), s, s - <real>0.5)
+    return x if magnitude(x) < <real>1e-17 else y + y
+
+cdef inline real expm1_negative(real x) noexcept nogil:
+    # e**x - 1 for x <= 0; what it returns for x > 0 or nan is to be discarded. 1.0 / 1.2 ulp.
+    cdef real z, t, s
+    if real is float:
+        z = at_least(x, <real>-17.33)
+    else:
+        z = at_least(x, <real>-37.5)
+    t = nearest(z, 0)
+    s = power(t)
+    return fma(expm1_core(minus_ln2_once(z, whole(t, 0))), s, s - 1)
+
+
+# ---- log1p ----
+
+cdef inline real log1p_series(real v) noexcept nogil:
+    # P of log1p(f) = w + w v P(v), w = f / (1 + f/2), v = w*w <= 4/9: the series of 2 atanh(w/2), 4 / 10 terms, 2**-28 / 2**-59.
+    cdef real p
+    if real is float:
+        p = fma32(0.0005471751210279763, v, 0.002187595469877124)
+        return fma32(fma32(p, v, 0.01250673457980156), v, 0.08333302289247513)
+    else:
+        p = fma64(8.106402546266216e-08, v, 1.592743631228013e-07)
+        p = fma64(p, v, 9.234253171019785e-07)
+        p = fma64(p, v, 4.059241961121466e-06)
+        p = fma64(p, v, 1.87823862096035e-05)
+        p = fma64(p, v, 8.877805389754262e-05)
+        p = fma64(p, v, 0.000434027810963785)
+        p = fma64(p, v, 0.002232142855371416)
+        p = fma64(p, v, 0.012500000000046455)
+        return fma64(p, v, 0.08333333333333291)
+
+cdef inline real log1p_core(real f, real w) noexcept nogil:
+    # log1p(f) for f in [-0.3, 1], given w = f / (1 + f/2), whose rounding this form divides by about 10. 1.0 ulp.
+    cdef real v
+    v = w * w
+    return fma(w, fma(v, log1p_series(v), <real>-0.5 * f), f)
+
+cdef inline real log1p(real x) noexcept nogil:
+    # log(1 + x) for x >= 0: 1 + x = 2**k (1 + f), f in [-0.3, 0.42], so that f is exact where it matters. 1.5 ulp.
+    cdef real k, s, f, y
+    if real is float:
+        # bits of 1 + x above those of sqrt(1/2), shifted down to k; k becomes a number under the bits of 2**23.
+        k = from32(((bits32(1 + x) - <u32>0x3f3504f3) >> 23) | <u32>0x4b000000)
+        s = from32(<u32>0x3f800000 - (bits32(k) << 23))
+        k = k - <real>8388608
+    else:
+        k = from64(((bits64(1 + x) - <u64>0x3fe6a09e667f3bcd) >> 52) | <u64>0x4330000000000000)
+        s = from64(<u64>0x3ff0000000000000 - (bits64(k) << 52))
+        k = k - 4503599627370496.0
+    f = fma(x, s, s - <real>1)
+    y = plus_ln2(log1p_core(f, f / fma(<real>0.5, f, <real>1)), k)
+    return y if x < <real>1e30 else x
+
+cdef inline real log1p_exp(real a, real low) noexcept nogil:
+    # log(1 + e**-(a + low)) for 0 <= a <= 110 / 768, subnormal results included. 1.7 / 2.5 ulp.
+    cdef real q, r, t, e, w
+    if real is float:
+        q = raised_exp(<real>1, -a, low)
+        e = lowered(q)
+        return log1p_core(e, q / fma(<real>0.5, q, raised(<real>1)))
+    else:
+        t = nearest(-a, 128)
+        r = minus_ln2(a, -whole(t, 128)) + low
+        e = r * r
+        w = exp_odd(r, e)
+        e = exp_even(e)
+        q = power(t) * (e - w)
+        w = q / fma(<real>0.5, q, raised(e + w))
+        e = w * w
+        return fma(w * e, log1p_series(e), w)
+
+
+# ---- sigmoid-like gates ----
+
+cdef inline real gate(real x, real w, real low) noexcept nogil:
+    # x / (1 + e**-(w + low)), w in [-131, 60] / [-880, 500]; the last multiplication alone rounds a subnormal result. 2.3 / 2.6 ulp.
+    cdef real t, r, v, num, den
+    if real is float:
+        return x / (scaled_exp(<real>1, -w, low, -62) + <float>2.168404344971009e-19) * <float>2.168404344971009e-19
+    else:
+        t = nearest(-w, -300)
+        r = minus_ln2(w, -whole(t, -300)) + low
+        v = r * r
+        r = exp_odd(r, v)
+        v = exp_even(v)
+        num = v + r
+        den = fma64(power(t), v - r, num * 4.909093465297727e-91)
+        return (x * num) / den * 4.909093465297727e-91
+
+cdef inline real gelu_tanh_exp(real m, real x, int k) noexcept nogil:
+    # float32: m 2**k e**-w, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), abs(x) <= 10.9: w / ln 2 in two parts, then 2**f.
+    cdef real xh, v, vl, p, d, low, t, f
+    xh = head(x)
+    v = xh * xh
+    vl = (x - xh) * (x + xh)
+    p = fma32(v, 0.10294324159622192, 2.3017578125)
+    d = p - <float>2.3017578125
+    low = fma32(v, -2.016198541454628e-09, 0.0004503856471274048)
+    low = fused32(v, 0.10294324159622192, -d) + fma32(vl, 0.10294324159622192, low)
+    t = fma(-x, p, <real>(12583039 + k))
+    f = fma(-x, low, fused32(-x, p, -whole(t, k)))
+    v = m * power(t)
+    p = fma32(fma32(fma32(fma32(fma32(0.00015456404071301222, f, 0.0013391146203503013), f, 0.009618077427148819), f, 0.055503591895103455), f, 0.24022650718688965), f, 0.6931471824645996)
+    return fma(f * p, v, v)
+
+cdef inline real gelu_tanh_head(real x) noexcept nogil:
+    # float64: the head of w = x (k1 + k3 x**2), exact products of heads; with gelu_tanh_rest w is known to 2**-75.
+    cdef real xh
+    xh = head(x)
+    return xh * head(gelu_tanh_slope(xh * xh))
+
+cdef inline real gelu_tanh_slope(real v) noexcept nogil:
+    return head(v) * 0.07135486602783203 + 1.5957691669464111
+
+cdef inline real gelu_tanh_rest(real x) noexcept nogil:
+    # w - gelu_tanh_head(x).
+    cdef real xh, xl, v, vl, vt, p, ph, pl
+    xh = head(x)
+    xl = x - xh
+    v = xh * xh
+    vl = xl * (x + xh)
+    vt = head(v)
+    p = vt * 0.07135486602783203
+    ph = p + 1.5957691669464111
+    pl = p - (ph - 1.5957691669464111) + (((v - vt) + vl) * 0.07135486602783203 + ((v + vl) * -4.975523178247366e-08 + -4.534068042105272e-08))
+    p = head(ph)
+    return xl * ph + (xh * (ph - p) + x * pl)
+
+
+# ---- Gaussian tail ----
+
+cdef inline real raised_gauss(real m, real a) noexcept nogil:
+    # raised(m e**(-a*a/2)) for 0 <= a <= 14.9 / 38.9: the square split into an exact head and a rest, with or without fma. 1.2 ulp.
+    cdef real ah
+    ah = head(a)
+    return raised_exp(m, <real>-0.5 * ah * ah, <real>0.5 * (a - ah) * (a + ah))
+
+cdef inline real mills_base(real a) noexcept nogil:
+    # raised(S), S = 1.8359375 + 2.296875 a. Phi(-a) e**(a*a/2) = (1 + d) / S with d = mills_rest(a), abs(d) < 0.088.
+    return fma(a, raised(<real>2.296875), raised(<real>1.8359375))
+
+cdef inline real mills_rest(real a) noexcept nogil:
+    # d of mills_base: a rational of degree 5/5 (10/10), whose rounding errors (1 + d) divides by 11.
+    cdef real p, q
+    if real is float:
+        p = fma32(-0.0010103245731443167, a, -0.0005321877542883158)
+        p = fma32(fma32(p, a, 0.02925865538418293), a, 0.14873487502336502)
+        p = fma32(fma32(p, a, 0.2763161361217499), a, -0.08203125)
+        q = fma32(0.012074592523276806, a, 0.11199954152107239)
+        q = fma32(fma32(q, a, 0.49958282709121704), a, 1.2474086284637451)
+        return p / fma32(fma32(q, a, 1.7028696537017822), a, 1)
+    else:
+        p = fma64(-3.1761867394512393e-07, a, -5.599820352159197e-06)
+        p = fma64(fma64(p, a, -3.924142204423075e-05), a, -4.498568009021852e-05)
+        p = fma64(fma64(p, a, 0.0014258403572052596), a, 0.013354471106995057)
+        p = fma64(fma64(p, a, 0.06363214206632793), a, 0.18443853196084536)
+        p = fma64(fma64(p, a, 0.3116208894018667), a, 0.22254989220702612)
+        p = fma64(p, a, -0.08203125)
+        q = fma64(3.7956592098144197e-06, a, 0.00010014270885228887)
+        q = fma64(fma64(q, a, 0.0013039188919357696), a, 0.010820770814181221)
+        q = fma64(fma64(q, a, 0.06264296170814652), a, 0.2621983866642223)
+        q = fma64(fma64(q, a, 0.7987172325350635), a, 1.7402687015020428)
+        q = fma64(fma64(q, a, 2.585688186098136), a, 2.3583026574441406)
+        return p / fma64(q, a, 1)

@@ -1,0 +1,112 @@
+# The loops over one contiguous row: a maximum, one pass of terms that are summed in lanes, one pass that finishes.
+
+cdef inline void normalise_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
+                               real (*finish)(real, real) noexcept nogil) noexcept nogil:
+    """Store and sum the terms of a row, then divide them by their sum."""
+    cdef real top = row_top(x, n)
+    cdef double total = 0
+    cdef real lane[LANES]
+    cdef real v[LANES]
+    cdef Py_ssize_t start, stop, full, i, j
+    for start from 0 <= start < n by BLOCK:
+        stop = start + BLOCK if start + BLOCK < n else n
+        full = stop - (stop - start) % LANES
+        fill(lane, 0)
+        for i from start <= i < full by LANES:
+            load(v, x + i, LANES, 0)
+            for j in range(LANES):
+                v[j] = term(v[j], top)
+                lane[j] += v[j]
+            store(y + i, v, LANES)
+        if full < stop:
+            load(v, x + full, stop - full, -INFINITY)
+            for j in range(LANES):
+                v[j] = term(v[j], top)
+                lane[j] += v[j]
+            store(y + full, v, stop - full)
+        total += halve(lane)
+    for i in range(n):
+        y[i] = finish(y[i], <real>total)
+
+
+cdef inline real row_excess(real *y, const real *x, real top, Py_ssize_t n, real (*term)(real, real) noexcept nogil) noexcept nogil:
+    """The sum of a row's terms without one maximum; the terms are stored too where `y` is given."""
+    cdef double total = 0, ties = 0
+    cdef real lane[LANES]
+    cdef real tie[LANES]
+    cdef real v[LANES]
+    cdef real e[LANES]
+    cdef Py_ssize_t start, stop, i, j
+    for start from 0 <= start < n by BLOCK:
+        stop = start + BLOCK if start + BLOCK < n else n
+        fill(lane, 0)
+        fill(tie, 0)
+        for i from start <= i < stop by LANES:
+            load(v, x + i, stop - i, -INFINITY)
+            for j in range(LANES):
+                e[j] = term(v[j], top)
+                tie[j] += <real>1 if v[j] == top else <real>0
+                lane[j] += <real>0 if v[j] == top else e[j]
+            if y is not NULL:
+                store(y + i, e, stop - i)
+        total += halve(lane)
+        ties += halve(tie)
+    return <real>(total + (ties - 1))
+
+cdef inline void shift_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
+                           real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef real top = row_top(x, n)
+    cdef real excess = row_excess(<real *>NULL, x, top, n, term)
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = finish(x[i], top, excess)
+
+cdef inline void reduce_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
+                            real (*finish)(real, real) noexcept nogil) noexcept nogil:
+    cdef real top = row_top(x, n)
+    y[0] = finish(top, row_excess(<real *>NULL, x, top, n, term))
+
+
+cdef inline void contract_row(real *out, const real *a, const real *b, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
+                              real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    """Sum the terms of two rows, then combine both rows with that sum."""
+    cdef double total = 0
+    cdef real lane[LANES]
+    cdef real v[LANES]
+    cdef real w[LANES]
+    cdef Py_ssize_t start, stop, i, j
+    for start from 0 <= start < n by BLOCK:
+        stop = start + BLOCK if start + BLOCK < n else n
+        fill(lane, 0)
+        for i from start <= i < stop by LANES:
+            load(v, a + i, stop - i, 0)
+            load(w, b + i, stop - i, 0)
+            for j in range(LANES):
+                lane[j] += term(v[j], w[j])
+        total += halve(lane)
+    for i in range(n):
+        out[i] = finish(a[i], b[i], <real>total)
+
+cdef inline void spread_row(real *out, real a, const real *b, real c, Py_ssize_t n,
+                            real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = finish(a, b[i], c)
+
+
+cdef inline void pick_row(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n,
+                          bint (*takes)(real, real) noexcept nogil) noexcept nogil:
+    cdef real best = x[0]
+    cdef Py_ssize_t i, chosen = 0
+    for i in range(1, n):
+        if takes(x[i], best):
+            best = x[i]
+            chosen = i
+    out[0] = best
+    which[0] = chosen
+
+cdef inline void place_row(real *out, real grad, Py_ssize_t which, Py_ssize_t n,
+                           real (*place)(real, bint) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = place(grad, i == which)

@@ -1,0 +1,62 @@
+"""Reading the arguments of a direct call, for the elementwise and the row functions."""
+
+cimport numpy as cnp
+from cpython.object cimport PyObject, PyTypeObject
+
+ctypedef object (*vectorcall)(object callable, PyObject *const *args, size_t nargsf, PyObject *names)
+
+cdef extern from "Python.h":
+    Py_ssize_t PyVectorcall_NARGS(size_t nargsf) nogil
+    PyTypeObject *Py_TYPE(PyObject *object) nogil
+
+cdef inline bint plain(PyObject *value) noexcept:
+    """An exact ndarray of float or double in the machine's own layout: at least one dimension, C order, aligned, native."""
+    cdef cnp.ndarray array
+    cdef int type_number
+    if Py_TYPE(value) != <PyTypeObject *>cnp.ndarray:
+        return False
+    array = <cnp.ndarray>value
+    type_number = cnp.PyArray_TYPE(array)
+    return ((type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(array) > 0
+            and cnp.PyArray_CHKFLAGS(array, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED) and cnp.PyArray_ISNOTSWAPPED(array))
+
+cdef inline bint alike(PyObject *value, cnp.ndarray model) noexcept:
+    """A plain array of the model's dtype and shape."""
+    cdef cnp.ndarray array
+    cdef int k
+    if not plain(value):
+        return False
+    array = <cnp.ndarray>value
+    if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(model) or cnp.PyArray_NDIM(array) != cnp.PyArray_NDIM(model):
+        return False
+    for k in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, k) != cnp.PyArray_DIM(model, k):
+            return False
+    return True
+
+cdef inline bint apart_or_same(cnp.ndarray one, cnp.ndarray other) noexcept:
+    """Two plain arrays of the same size use the same memory, or have none in common."""
+    cdef char *a = <char *>cnp.PyArray_DATA(one)
+    cdef char *b = <char *>cnp.PyArray_DATA(other)
+    cdef Py_ssize_t size = cnp.PyArray_NBYTES(one)
+    return a == b or a + size <= b or b + size <= a
+
+cdef inline cnp.ndarray output(PyObject *given, PyObject *const *arrays, int count):
+    """Where a direct call writes: a new array, or the given one if it is like the inputs, writeable, and overlaps none in part; else None."""
+    cdef cnp.ndarray x = <cnp.ndarray>arrays[0]
+    cdef int k
+    if given == <PyObject *>None:
+        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    if not alike(given, x) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>given):
+        return None
+    for k in range(count):
+        if not apart_or_same(<cnp.ndarray>given, <cnp.ndarray>arrays[k]):
+            return None
+    return <cnp.ndarray>given
+
+cdef object slow(object function, PyObject *const *args, Py_ssize_t count, PyObject *names)
+cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1
+cdef tuple split(str name, dict kwargs, tuple known)
+cdef object real_dtype(object array)
+cdef bint foreign(tuple arrays)
+cdef int check_out(str name, object out) except -1

@@ -1,0 +1,82 @@
+# cython: language_level=3
+"""How calls are read: the slot through which Python calls a function directly, and the checks shared by the generic paths."""
+
+from cpython.object cimport PyObject, PyTypeObject
+
+cimport numpy as cnp
+
+import numpy as np
+
+cdef extern from "Python.h":
+    ctypedef object (*ternaryfunc)(object, object, object)
+    ctypedef struct Slots "PyTypeObject":
+        Py_ssize_t tp_vectorcall_offset
+        unsigned long tp_flags
+        void *tp_call
+    unsigned long Py_TPFLAGS_HAVE_VECTORCALL
+    void *PyVectorcall_Call
+    void PyType_Modified(PyTypeObject *)
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+
+cnp.import_array()
+
+HALVES = {"b1": np.float16, "i1": np.float16, "u1": np.float16, "i2": np.float32, "u2": np.float32}
+
+
+cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1:
+    """Let Python call instances through the function pointer at `offset`, without tuples and dicts."""
+    cdef Slots *slots = <Slots *><PyObject *>cls
+    slots.tp_vectorcall_offset = offset
+    slots.tp_call = PyVectorcall_Call
+    slots.tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL
+    PyType_Modified(<PyTypeObject *>slots)
+    return 0
+
+
+cdef object slow(object function, PyObject *const *args, Py_ssize_t count, PyObject *names):
+    """The same call through the function's generic path, with its arguments in a tuple and a dict."""
+    cdef Py_ssize_t i
+    positional = tuple([<object>args[i] for i in range(count)])
+    options = {}
+    if names is not NULL:
+        for i in range(PyTuple_GET_SIZE(names)):
+            options[<object>PyTuple_GET_ITEM(names, i)] = <object>args[count + i]
+    return function.generic(positional, options)
+
+
+cdef tuple split(str name, dict kwargs, tuple known):
+    """Refuse keywords that nobody knows."""
+    for key in kwargs:
+        if key not in known:
+            raise TypeError(f"{name}() got an unexpected keyword argument {key!r}; it takes {', '.join(known)}")
+    return known
+
+
+cdef object real_dtype(object array):
+    """The floating dtype that numbers of this dtype compute in, as for np.exp; None where there is none (NumPy then says so)."""
+    dtype = array.dtype
+    if dtype.kind == "f" and dtype.itemsize <= 8:
+        return dtype.newbyteorder("=")
+    if dtype.kind in "biu":
+        return np.dtype(HALVES.get(f"{dtype.kind}{dtype.itemsize}", np.float64))
+    return None
+
+
+cdef bint foreign(tuple arrays):
+    """Whether an argument is of a kind with its own rules: a subclass of ndarray, or anything with __array_ufunc__."""
+    for array in arrays:
+        if type(array) is not np.ndarray and hasattr(array, "__array_ufunc__") and not isinstance(array, np.generic):
+            return True
+    return False
+
+
+cdef int check_out(str name, object out) except -1:
+    """Refuse an output that cannot be written, before anything is computed."""
+    if isinstance(out, tuple):
+        if len(out) != 1:
+            raise ValueError(f"{name}: out={out!r}; one array, or a tuple of one, is required")
+        out = out[0]
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError(f"{name}: out is read-only; a writeable array is required")
+    return 0

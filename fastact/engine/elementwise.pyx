@@ -1,0 +1,138 @@
+# cython: language_level=3, cdivision=True
+"""Elementwise functions: the direct path from Python to the kernel for plain arrays, and the way through the ufunc for the rest."""
+
+from cpython.object cimport PyObject, PyTypeObject
+
+cimport numpy as cnp
+
+from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, run_map
+from fastact.engine.calls cimport (PyVectorcall_NARGS, alike, check_out, foreign, install_vectorcall, output, plain, real_dtype, slow, split,
+                                   vectorcall)
+from fastact.engine.function cimport Function
+from fastact.engine.ufuncs cimport make_ufunc
+
+import numpy as np
+
+cdef extern from "Python.h":
+    bint PyFloat_CheckExact(PyObject *)
+    bint PyLong_CheckExact(PyObject *)
+    double PyFloat_AS_DOUBLE(PyObject *)
+    double PyLong_AsDouble(PyObject *) except? -1
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+
+cnp.import_array()
+
+cdef enum:
+    KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
+cdef PyObject *OUT = <PyObject *>"out"
+cdef PyObject *NONE = <PyObject *>None
+cdef tuple UFUNC_OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "signature")
+
+
+cdef class MapFunction(Function):
+    """An elementwise function, forward or backward."""
+
+    cdef vectorcall call
+    cdef readonly object ufunc
+
+    def __init__(self, op, name, namespace=None):
+        super().__init__(op, name, namespace)
+        self.call = direct
+        self.ufunc = make_ufunc(self)
+
+    def generic(self, tuple args, dict kwargs):
+        """Everything that is not a plain call: through the ufunc."""
+        cdef double values[MAX_PARAMS]
+        params = self.bind(args, kwargs)
+        arrays = args[:self.arrays]
+        split(self.__name__, kwargs, (*self.param_names, *UFUNC_OPTIONS))
+        check_out(self.__name__, kwargs.get("out"))
+        if self.numbers(params, values):
+            params = [values[k] for k in range(self.params)]
+        if not foreign(arrays):
+            arrays = tuple([np.asarray(a) for a in arrays])
+            dtype = real_dtype(arrays[0])
+            if dtype is not None and "dtype" not in kwargs and "signature" not in kwargs and self.arrays > 1:
+                kwargs["dtype"] = dtype   # the first array decides, whatever the others are
+            if dtype is not None:
+                params = [np.asarray(p, dtype=np.float64) for p in params]
+        return self.ufunc(*arrays, *params, **kwargs)
+
+
+cdef int number(PyObject *value, double *into) except -1:
+    """A Python float or int; 0 for anything else."""
+    if PyFloat_CheckExact(value):
+        into[0] = PyFloat_AS_DOUBLE(value)
+        return 1
+    if PyLong_CheckExact(value):
+        into[0] = PyLong_AsDouble(value)
+        return 1
+    return 0
+
+
+cdef int keywords(MapFunction self, PyObject *const *values, PyObject *names, int given, double *params, PyObject **out) except -1:
+    """Read the keywords of a direct call; 0 where one is not for the direct path."""
+    cdef Py_ssize_t i
+    cdef int k, found
+    for i in range(PyTuple_GET_SIZE(names)):
+        if PyTuple_GET_ITEM(names, i) == OUT:
+            out[0] = values[i]
+            continue
+        found = -1
+        for k in range(given, self.params):
+            if PyTuple_GET_ITEM(names, i) == PyTuple_GET_ITEM(<PyObject *>self.param_names, k):
+                found = k
+        if found < 0 or not number(values[i], params + found):
+            return 0
+    return 1
+
+
+cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
+    """Plain arrays go straight to the kernel; whatever is not plain takes the generic path, with the same bits."""
+    cdef MapFunction self = <MapFunction>callable
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), n
+    cdef PyObject *given_out = NONE
+    cdef MapCall call
+    cdef cnp.ndarray x, out
+    cdef int k, dtype
+    if count < self.arrays or count > self.arrays + self.params or not plain(args[0]):
+        return slow(self, args, count, names)
+    x = <cnp.ndarray>args[0]
+    for k in range(1, self.arrays):
+        if not alike(args[k], x):
+            return slow(self, args, count, names)
+    for k in range(self.params):
+        call.params[k] = self.defaults[k]
+    for k in range(<int>count - self.arrays):
+        if not number(args[self.arrays + k], call.params + k):
+            return slow(self, args, count, names)
+    if count < self.arrays + self.required:
+        return slow(self, args, count, names)
+    if names is not NULL and not keywords(self, args + count, names, <int>count - self.arrays, call.params, &given_out):
+        return slow(self, args, count, names)
+    if self.params:
+        self.check(call.params)
+    out = output(given_out, args, self.arrays)
+    if out is None:
+        return slow(self, args, count, names)
+    dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
+    call.kernel = <map_kernel>self.kernel(dtype)
+    call.dtype = dtype
+    call.inputs = self.arrays
+    n = cnp.PyArray_SIZE(x)
+    call.data[0] = <char *>cnp.PyArray_DATA(out)
+    call.steps[0] = itemsize(dtype)
+    for k in range(3):
+        call.data[k + 1] = <char *>cnp.PyArray_DATA(<cnp.ndarray>args[k]) if k < self.arrays else NULL
+        call.steps[k + 1] = itemsize(dtype)
+    if n * self.cost < KEEP_GIL:
+        run_map(&call, n, 0)
+    else:
+        with nogil:
+            run_map(&call, n, self.cost * (2 if dtype == DOUBLE else 1))
+    return out
+
+
+cdef MapFunction _probe = MapFunction.__new__(MapFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
+install_vectorcall(MapFunction, <char *>&_probe.call - <char *><PyObject *>_probe)

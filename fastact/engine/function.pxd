@@ -1,0 +1,31 @@
+"""The base of every public callable, for the engine's other modules."""
+
+from fastact.engine.blocks cimport MAX_PARAMS
+
+cdef struct Bound:      # a rule of the register: parameter, sign, and a number or another parameter
+    int param
+    int sign
+    int other
+    double number
+
+cdef class Function:
+    cdef readonly object op         # the register's entry
+    cdef readonly str __name__
+    cdef readonly object backend    # the backend's name, and the level for compiled ones
+    cdef object _kernels            # role, dtype -> address; asked once, at first use
+    cdef object _namespace          # the function that finds this object again, for pickle; None for the public one
+    cdef void *main[2]              # the kernel of the role "main": float, double
+    cdef int arrays                 # how many array arguments there are
+    cdef int params                 # how many parameters
+    cdef tuple param_names
+    cdef double defaults[MAX_PARAMS]
+    cdef int required               # parameters without a default
+    cdef Bound bounds[MAX_PARAMS]
+    cdef int bound_count
+    cdef double cost
+
+    cdef void *kernel(self, int dtype) except NULL
+    cdef void *role(self, str role, int dtype) except NULL
+    cdef int check(self, const double *values) except -1
+    cdef list bind(self, tuple args, dict kwargs)
+    cdef int numbers(self, list values, double *into) except -1

@@ -1,0 +1,180 @@
+# cython: language_level=3, cdivision=True
+"""Gates: elementwise functions with a weight per channel and its gradient, and the choice of a maximum among pieces."""
+
+cimport numpy as cnp
+
+from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, itemsize, map_kernel, run_map
+from fastact.engine.calls cimport check_out, foreign, real_dtype, split
+from fastact.engine.function cimport Function
+from fastact.engine.ufuncs cimport make_ufunc
+
+import operator
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from fastact.engine.losses import check_dtype, gradient_target
+
+cnp.import_array()
+
+cdef enum:
+    PIECE = 512     # terms of a weight's gradient computed at a time
+cdef tuple OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "signature")
+
+ctypedef void (*pick_kernel)(void *out, Py_ssize_t *which, void *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
+ctypedef void (*place_kernel)(void *out, void *grad, Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
+                              Py_ssize_t stride) noexcept nogil
+
+
+cdef class ChannelFunction(Function):
+    """An elementwise function with a learned weight: one number, or one per channel along `axis`."""
+
+    cdef readonly object ufunc
+
+    def __init__(self, op, name, namespace=None):
+        super().__init__(op, name, namespace)
+        self.ufunc = make_ufunc(self)
+
+    def __call__(self, *args, **kwargs):
+        args, axis = take_axis(self, args, kwargs)
+        split(self.__name__, kwargs, ("axis", *OPTIONS))
+        check_out(self.__name__, kwargs.get("out"))
+        if not self.op.is_backward:
+            x = args[0] if foreign(args[:1]) else np.asarray(args[0])
+            weight = self.aligned(np.asarray(args[1]), x, axis)
+            dtype = None if foreign((x,)) else real_dtype(x)
+            return self.ufunc(x, weight, **({"dtype": dtype} if dtype is not None else {}), **kwargs)
+        grad, x, weight = [np.asarray(a) for a in args]
+        dtype = check_dtype(self.__name__, "grad", grad)
+        if grad.shape != x.shape:
+            raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
+        aligned = self.aligned(weight, x, axis)
+        kwargs.setdefault("dtype", dtype)
+        inner = x.size if aligned.size == 1 else int(np.prod(x.shape[aligned.shape.index(aligned.size) + 1:]))
+        sums = self.weight_gradient(np.ascontiguousarray(grad, dtype), np.ascontiguousarray(x, dtype), aligned.size, inner)
+        with np.errstate(all="ignore"):
+            dweight = sums.astype(dtype).reshape(weight.shape)
+        return self.ufunc(grad, x, aligned, **kwargs), dweight
+
+    cdef object aligned(self, object weight, object x, object axis):
+        """The weight in a shape that broadcasts against `x` along the axis of channels."""
+        if weight.size == 1 and weight.ndim <= 1:
+            return weight.reshape(())
+        if x.ndim == 0:
+            raise ValueError(f"{self.__name__}: weight has shape {weight.shape}, but x is a single number; one weight is required")
+        axis = normalize_axis_index(operator.index(axis) if x.ndim > 1 else 0, x.ndim, "axis")
+        if weight.shape != (x.shape[axis],):
+            raise ValueError(f"{self.__name__}: weight has shape {weight.shape}; one number, or one per channel along axis {axis}, "
+                             f"({x.shape[axis]},), is required")
+        return weight.reshape([-1 if k == axis else 1 for k in range(x.ndim)])
+
+    cdef object weight_gradient(self, cnp.ndarray grad, cnp.ndarray x, Py_ssize_t channels, Py_ssize_t inner):
+        """The terms of each channel, computed in blocks and summed in double; `inner` elements of a channel follow one another."""
+        cdef MapCall call
+        cdef double block[PIECE]
+        cdef cnp.ndarray sums = np.zeros(channels)
+        cdef double *total = <double *>cnp.PyArray_DATA(sums)
+        cdef Py_ssize_t size, start, i, count, left = inner, channel = 0
+        if x.dtype == np.float16:
+            grad, x = grad.astype(np.float32), x.astype(np.float32)
+        call.dtype = DOUBLE if x.dtype == np.float64 else SINGLE
+        call.kernel = <map_kernel>self.role("weight", call.dtype)
+        call.inputs = 2
+        size = itemsize(call.dtype)
+        for start from 0 <= start < cnp.PyArray_SIZE(x) by PIECE:
+            count = min(PIECE, cnp.PyArray_SIZE(x) - start)
+            call.data = [<char *>block, <char *>cnp.PyArray_DATA(grad) + start * size, <char *>cnp.PyArray_DATA(x) + start * size, NULL]
+            call.steps = [size, size, size, 0]
+            run_map(&call, count, 0)
+            for i in range(count):
+                total[channel] += block[i] if call.dtype == DOUBLE else (<float *>block)[i]
+                left -= 1
+                if left == 0:
+                    left = inner
+                    channel = channel + 1 if channel + 1 < channels else 0
+        return sums
+
+
+cdef tuple take_axis(Function self, tuple args, dict kwargs):
+    """The arrays of a call, and its axis, given by position or by keyword."""
+    axis = kwargs.pop("axis", None)
+    if len(args) == self.arrays + self.params + 1 and axis is None:
+        axis = args[-1]
+        args = args[:-1]
+    self.bind(args, dict(kwargs))
+    return args, self.op.options["axis"] if axis is None else axis
+
+
+cdef class PickFunction(Function):
+    """The maximum among the pieces along an axis and which piece it was; its gradient goes to that piece alone."""
+
+    def __call__(self, *args, **kwargs):
+        split(self.__name__, kwargs, ("axis", "out", *self.param_names))
+        args, axis = take_axis(self, args, kwargs)
+        out = kwargs.pop("out", None)
+        if self.op.is_backward:
+            return self.place(np.asarray(args[0]), np.asarray(args[1]), self.bind(args, kwargs)[0], operator.index(axis), out)
+        x = np.asarray(args[0])
+        dtype = check_dtype(self.__name__, "x", x)
+        if x.ndim == 0:
+            raise ValueError(f"{self.__name__}: x is a single number; an axis of pieces is required")
+        axis = normalize_axis_index(operator.index(axis), x.ndim, "axis")
+        if x.shape[axis] == 0:
+            raise ValueError(f"{self.__name__}: x has shape {x.shape}, no piece along axis {axis}; at least one is required")
+        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError(f"{self.__name__}: out={out!r}; a tuple of two arrays, (value, which), is required")
+        value, which = self.pick(np.ascontiguousarray(x, np.float32 if dtype == np.float16 else dtype), axis)
+        value = value.astype(dtype, copy=False)
+        if out is None:
+            return value, which
+        into = gradient_target(self.__name__, out[0], value, dtype), gradient_target(self.__name__, out[1], which, np.dtype(np.intp))
+        np.copyto(into[0], value)
+        np.copyto(into[1], which)
+        return into
+
+    cdef tuple pick(self, cnp.ndarray x, int axis):
+        """Value and index along an axis of a contiguous array."""
+        cdef Py_ssize_t n = x.shape[axis], size = x.dtype.itemsize, o
+        cdef Py_ssize_t outer = int(np.prod(np.shape(x)[:axis])), inner = int(np.prod(np.shape(x)[axis + 1:]))
+        shape = np.shape(x)[:axis] + np.shape(x)[axis + 1:]
+        cdef cnp.ndarray value = np.empty(shape, x.dtype), which = np.empty(shape, np.intp)
+        cdef char *best = <char *>cnp.PyArray_DATA(value)
+        cdef char *source = <char *>cnp.PyArray_DATA(x)
+        cdef Py_ssize_t *chosen = <Py_ssize_t *>cnp.PyArray_DATA(which)
+        cdef pick_kernel kernel = <pick_kernel>self.kernel(DOUBLE if size == 8 else SINGLE)
+        with nogil:
+            for o in range(outer):
+                kernel(best + o * inner * size, chosen + o * inner, source + o * n * inner * size, n, inner, inner)
+        return value, which
+
+    cdef object place(self, object grad, object which, object pieces, Py_ssize_t axis, object out):
+        """Spread a gradient to the chosen pieces."""
+        dtype = check_dtype(self.__name__, "grad", grad)
+        if which.shape != grad.shape or which.dtype.kind not in "iu":
+            raise ValueError(f"{self.__name__}: which has dtype {which.dtype} and shape {which.shape}; integers of the shape of grad, "
+                             f"{grad.shape}, are required")
+        count = operator.index(pieces)
+        if which.size and not (0 <= which.min() and which.max() < count):
+            raise ValueError(f"{self.__name__}: which holds {which.min()} to {which.max()}; 0 to pieces - 1 = {count - 1} is required")
+        axis = normalize_axis_index(axis, grad.ndim + 1, "axis")
+        shape = grad.shape[:axis] + (count,) + grad.shape[axis:]
+        wide = np.float32 if dtype == np.float16 else dtype
+        work = np.empty(shape, wide)
+        into = None if out is None else gradient_target(self.__name__, out, work, dtype)
+        self.spread(work, np.ascontiguousarray(grad, wide), np.ascontiguousarray(which, np.intp), axis)
+        if out is None:
+            return work.astype(dtype, copy=False)
+        np.copyto(into, work, casting="same_kind")
+        return into
+
+    cdef int spread(self, cnp.ndarray work, cnp.ndarray grad, cnp.ndarray which, int axis) except -1:
+        cdef Py_ssize_t n = work.shape[axis], size = work.dtype.itemsize, o
+        cdef Py_ssize_t outer = int(np.prod(np.shape(work)[:axis])), inner = int(np.prod(np.shape(work)[axis + 1:]))
+        cdef char *target = <char *>cnp.PyArray_DATA(work)
+        cdef char *source = <char *>cnp.PyArray_DATA(grad)
+        cdef Py_ssize_t *chosen = <Py_ssize_t *>cnp.PyArray_DATA(which)
+        cdef place_kernel kernel = <place_kernel>self.kernel(DOUBLE if size == 8 else SINGLE)
+        with nogil:
+            for o in range(outer):
+                kernel(target + o * n * inner * size, source + o * inner * size, chosen + o * inner, n, inner, inner)
+        return 0

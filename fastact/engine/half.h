@@ -1,0 +1,77 @@
+/* Conversion of 16-bit floats, a block at a time: IEEE half by F16C where the processor has it, else by integer arithmetic; bfloat16 by shifts. */
+#ifndef FASTACT_HALF_H
+#define FASTACT_HALF_H
+#include <stdint.h>
+#include <string.h>
+
+static inline uint32_t fa_bits(float x) { uint32_t b; memcpy(&b, &x, 4); return b; }
+static inline float fa_float(uint32_t b) { float x; memcpy(&x, &b, 4); return x; }
+
+/* Exponent and mantissa shifted into place, then scaled by 2^112: exact, subnormals included; infinities and nans get the top exponent. */
+static inline float fa_from_half1(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, body = (uint32_t)(h & 0x7fffu) << 13;
+    uint32_t finite = fa_bits(fa_float(body) * 0x1p112f), special = body | 0x7f800000u;
+    return fa_float(sign | ((h & 0x7c00u) == 0x7c00u ? special : finite));
+}
+
+/* Round to nearest even: normals by adding half a unit, subnormals by the addition of a number whose unit is the smallest half. */
+static inline uint16_t fa_to_half1(float x) {
+    uint32_t bits = fa_bits(x), sign = bits >> 16 & 0x8000u, a = bits & 0x7fffffffu;
+    uint32_t normal = (a + 0xfffu + (a >> 13 & 1u) - 0x38000000u) >> 13;
+    uint32_t small = fa_bits(fa_float(a) + 0.5f) - 0x3f000000u;
+    uint32_t h = a < 0x38800000u ? small : normal;
+    h = a >= 0x47800000u ? 0x7c00u : h;
+    h = a > 0x7f800000u ? 0x7e00u | (a >> 13 & 0x3ffu) : h;
+    return (uint16_t)(sign | h);
+}
+
+static inline float fa_from_brain1(uint16_t h) { return fa_float((uint32_t)h << 16); }
+
+static inline uint16_t fa_to_brain1(float x) {
+    uint32_t b = fa_bits(x);
+    uint32_t rounded = (b + 0x7fffu + (b >> 16 & 1u)) >> 16, nan = b >> 16 | 0x40u;
+    return (uint16_t)((b & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+}
+
+static void fa_from_half_plain(float *y, const uint16_t *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_from_half1(x[i]); }
+static void fa_to_half_plain(uint16_t *y, const float *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_to_half1(x[i]); }
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define FA_V3 __attribute__((target("avx2,f16c")))
+FA_V3 static void fa_from_half_v3(float *y, const uint16_t *x, Py_ssize_t n) {
+    Py_ssize_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+    for (; i < n; i++) y[i] = _cvtsh_ss(x[i]);
+}
+FA_V3 static void fa_to_half_v3(uint16_t *y, const float *x, Py_ssize_t n) {
+    Py_ssize_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++) y[i] = (uint16_t)_cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
+}
+FA_V3 static void fa_from_brain_v3(float *y, const uint16_t *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_from_brain1(x[i]); }
+FA_V3 static void fa_to_brain_v3(uint16_t *y, const float *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_to_brain1(x[i]); }
+#endif
+
+static void fa_from_brain_plain(float *y, const uint16_t *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_from_brain1(x[i]); }
+static void fa_to_brain_plain(uint16_t *y, const float *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_to_brain1(x[i]); }
+
+typedef void (*fa_unpack)(float *, const uint16_t *, Py_ssize_t);
+typedef void (*fa_pack)(uint16_t *, const float *, Py_ssize_t);
+static fa_unpack fa_from_half = fa_from_half_plain, fa_from_brain = fa_from_brain_plain;
+static fa_pack fa_to_half = fa_to_half_plain, fa_to_brain = fa_to_brain_plain;
+
+/* Choose the conversions for an instruction-set level (0 where levels do not apply). */
+static void fa_choose_half(int level) {
+#if defined(__x86_64__)
+    if (level >= 3) {
+        fa_from_half = fa_from_half_v3; fa_to_half = fa_to_half_v3;
+        fa_from_brain = fa_from_brain_v3; fa_to_brain = fa_to_brain_v3;
+        return;
+    }
+#endif
+    (void)level;
+    fa_from_half = fa_from_half_plain; fa_to_half = fa_to_half_plain;
+    fa_from_brain = fa_from_brain_plain; fa_to_brain = fa_to_brain_plain;
+}
+#endif

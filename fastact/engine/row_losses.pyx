@@ -1,0 +1,179 @@
+# cython: language_level=3, cdivision=True
+"""Losses of rows against class labels or dense weights (cross-entropy): labels are checked here, since they become indices."""
+
+cimport numpy as cnp
+
+from fastact.engine.blocks cimport DOUBLE, SINGLE
+from fastact.engine.calls cimport split
+from fastact.engine.function cimport Function
+from fastact.engine.threads cimport run_spans
+
+import operator
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from fastact.engine.losses import check_dtype, check_reduction, gradient_target
+
+cnp.import_array()
+
+ctypedef double (*single_kernel)(float *grad, float *x, float *t, Py_ssize_t label, float at_label, float z_loss, float scale,
+                                 Py_ssize_t n) noexcept nogil
+ctypedef double (*double_kernel)(double *grad, double *x, double *t, Py_ssize_t label, double at_label, double z_loss, double scale,
+                                 Py_ssize_t n) noexcept nogil
+
+cdef struct RowLossCall:
+    void *kernel
+    bint wide                   # double
+    char *grad                  # or NULL
+    char *x
+    char *weights               # dense weights, a row each, or one row for all, or NULL
+    Py_ssize_t weight_step
+    Py_ssize_t *labels          # or NULL
+    double *at_labels
+    double *values
+    double z_loss
+    double scale
+    Py_ssize_t n
+
+
+cdef void row_loss_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef RowLossCall *call = <RowLossCall *>context
+    cdef Py_ssize_t size = 8 if call.wide else 4, row, label, i
+    cdef double at_label
+    cdef char *grad
+    cdef char *x
+    cdef char *t
+    for row in range(start, stop):
+        grad = call.grad + row * call.n * size if call.grad is not NULL else NULL
+        x = call.x + row * call.n * size
+        t = call.weights + row * call.weight_step if call.weights is not NULL else NULL
+        label = call.labels[row] if call.labels is not NULL else -1
+        at_label = call.at_labels[row] if call.labels is not NULL else 0
+        if call.labels is not NULL and label < 0:   # ignored
+            call.values[row] = 0
+            for i in range(call.n * size if grad is not NULL else 0):
+                grad[i] = 0
+        elif call.wide:
+            call.values[row] = (<double_kernel>call.kernel)(<double *>grad, <double *>x, <double *>t, label, at_label, call.z_loss,
+                                                            call.scale, call.n)
+        else:
+            call.values[row] = (<single_kernel>call.kernel)(<float *>grad, <float *>x, <float *>t, label, <float>at_label,
+                                                            <float>call.z_loss, <float>call.scale, call.n)
+
+
+cdef class RowLossFunction(Function):
+    """A loss with one value a row; rows along `axis`, targets as class labels or as dense weights."""
+
+    def __call__(self, *args, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean", out=None,
+                 **kwargs):
+        if len(args) != 2:
+            raise TypeError(f"{self.__name__}() takes pred and target by position, the rest by keyword; {len(args)} were given")
+        split(self.__name__, kwargs, ("axis", "weight", "ignore_index", "label_smoothing", "z_loss", "reduction", "out"))
+        if out is not None and not self.op.is_backward:
+            raise TypeError(f"{self.__name__}() takes no out; {self.__name__}_value_and_grad(..., out=) writes the gradient there")
+        check_reduction(self.__name__, reduction)
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"{self.__name__}: label_smoothing={label_smoothing!r}; a number from 0 to 1 is required")
+        if not 0 <= z_loss < float("inf"):
+            raise ValueError(f"{self.__name__}: z_loss={z_loss!r}; a finite number >= 0 is required")
+        pred, target = np.asarray(args[0]), np.asarray(args[1])
+        dtype = check_dtype(self.__name__, "pred", pred)
+        if pred.ndim == 0:
+            raise ValueError(f"{self.__name__}: pred has no axis; at least the axis of classes is required")
+        axis = normalize_axis_index(operator.index(axis), pred.ndim, "axis")
+        classes = pred.shape[axis]
+        if classes == 0:
+            raise ValueError(f"{self.__name__}: pred has shape {pred.shape}, no class along axis {axis}; at least one is required")
+        compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        weight = self.class_weight(weight, classes, compute)
+        into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
+        rows = np.ascontiguousarray(np.moveaxis(pred, axis, -1), compute)
+        if target.dtype.kind in "iu":
+            labels = self.labels(target, pred.shape, axis, operator.index(ignore_index))
+            at_label = (1 - label_smoothing) * (np.ones(labels.size) if weight is None else weight.astype(np.float64)[labels])
+            dense = None
+            if label_smoothing:
+                dense = np.ascontiguousarray((np.ones(classes) if weight is None else weight) * (label_smoothing / classes), compute)
+            kept = labels >= 0
+            mass = float(kept.sum()) if weight is None else float(weight.astype(np.float64)[labels[kept]].sum())
+        else:
+            labels = at_label = None
+            dense = self.dense(target, pred.shape, axis, weight, label_smoothing, compute)
+            mass = float(rows.size // classes)
+        values = self.compute(rows, labels, at_label, dense, into, axis, z_loss, (1 / mass if mass else 0.0) if reduction == "mean" else 1.0)
+        if reduction == "none":
+            value = values.astype(compute).reshape(rows.shape[:-1])
+            value = value if value.ndim else value[()]
+        else:
+            total = values.sum()
+            value = compute.type(total if reduction == "sum" else (total / mass if mass else np.nan))
+        return value if into is None else (value, into)
+
+    cdef object class_weight(self, object weight, Py_ssize_t classes, object compute):
+        if weight is None:
+            return None
+        weight = np.asarray(weight)
+        if weight.shape != (classes,):
+            raise ValueError(f"{self.__name__}: weight has shape {weight.shape}; one number per class, ({classes},), is required")
+        check_dtype(self.__name__, "weight", weight)
+        return np.ascontiguousarray(weight, compute)
+
+    cdef object labels(self, object target, tuple shape, int axis, object ignore_index):
+        """The labels as a contiguous array, ignored ones as -1."""
+        expected = shape[:axis] + shape[axis + 1:]
+        if target.shape != expected:
+            raise ValueError(f"{self.__name__}: target has shape {target.shape}; labels of shape {expected}, that of pred without axis "
+                             f"{axis}, or dense floating targets of shape {shape} are required")
+        ignored = target == ignore_index
+        bad = ((target < 0) | (target >= shape[axis])) & ~ignored
+        if bad.any():
+            worst = target[bad].reshape(-1)[0]
+            raise ValueError(f"{self.__name__}: target holds label {worst}; labels 0 to {shape[axis] - 1}, or ignore_index="
+                             f"{ignore_index}, are required")
+        return np.ascontiguousarray(np.where(ignored, -1, target), np.intp).reshape(-1)
+
+    cdef object dense(self, object target, tuple shape, int axis, object weight, double smoothing, object compute):
+        """Dense target weights as contiguous rows, smoothed and weighted."""
+        check_dtype(self.__name__, "target", target)
+        if target.dtype.kind != "f" or target.shape != shape:
+            raise ValueError(f"{self.__name__}: target has dtype {target.dtype} and shape {target.shape}; floating weights of shape "
+                             f"{shape}, or integer labels of that shape without axis {axis}, are required")
+        target = np.moveaxis(target, axis, -1)
+        if smoothing:
+            target = target * (1 - smoothing) + smoothing / shape[axis]
+        if weight is not None:
+            target = target * weight
+        return np.ascontiguousarray(target, compute)
+
+    cdef object compute(self, cnp.ndarray rows, cnp.ndarray labels, cnp.ndarray at_label, cnp.ndarray dense, object into, int axis,
+                        double z_loss, double scale):
+        """Run the kernel row by row; gives the values in double, and writes the gradient."""
+        cdef RowLossCall call
+        cdef Py_ssize_t classes = rows.shape[rows.ndim - 1]
+        cdef cnp.ndarray values = np.empty(cnp.PyArray_SIZE(rows) // classes)
+        cdef cnp.ndarray work = None
+        call.wide = rows.dtype == np.float64
+        call.kernel = self.kernel(DOUBLE if call.wide else SINGLE)
+        call.x = <char *>cnp.PyArray_DATA(rows)
+        call.weights = <char *>cnp.PyArray_DATA(dense) if dense is not None else NULL
+        call.weight_step = classes * rows.dtype.itemsize if dense is not None and labels is None else 0
+        call.labels = <Py_ssize_t *>cnp.PyArray_DATA(labels) if labels is not None else NULL
+        call.at_labels = <double *>cnp.PyArray_DATA(at_label) if labels is not None else NULL
+        call.values = <double *>cnp.PyArray_DATA(values)
+        call.z_loss = z_loss
+        call.scale = scale
+        call.n = classes
+        call.grad = NULL
+        if into is not None:
+            direct = (into.dtype == rows.dtype and into.flags.carray and axis == rows.ndim - 1
+                      and (not np.may_share_memory(into, rows) or cnp.PyArray_DATA(into) == cnp.PyArray_DATA(rows))
+                      and (dense is None or not np.may_share_memory(into, dense)))
+            work = into if direct else np.empty_like(rows)
+            call.grad = <char *>cnp.PyArray_DATA(work)
+        with nogil:
+            run_spans(row_loss_span, &call, values.shape[0], 1, values.shape[0] * classes * self.cost)
+        if into is not None and work is not into:
+            with np.errstate(all="ignore"):     # a gradient too small or large for half precision is rounded, silently
+                np.copyto(np.moveaxis(into, axis, -1), work, casting="same_kind")
+        return values

@@ -1,0 +1,18 @@
+"""Calls of row kernels on rows of any layout and dtype."""
+
+ctypedef void (*row_kernel)(void *out, void *a, void *b, void *c, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
+
+cdef struct RowCall:
+    row_kernel kernel
+    int dtype
+    int operands                # with out
+    bint failed                 # a buffer could not be had
+    bint has_core[4]            # a row of n elements, or one element a row
+    char *data[4]               # out, then up to three inputs
+    Py_ssize_t core[4]          # step within a row, in bytes
+    Py_ssize_t inner[4]         # from a row to the next
+    Py_ssize_t outer[4]         # from a group of `inner_count` rows to the next
+    Py_ssize_t inner_count
+    Py_ssize_t n                # elements in a row
+
+cdef void run_rows(RowCall *call, Py_ssize_t rows, double cost) noexcept nogil

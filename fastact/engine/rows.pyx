@@ -1,0 +1,158 @@
+# cython: language_level=3, cdivision=True
+"""The row driver: brings rows of any stride and dtype to the row kernels, whole, side by side as columns, or packed."""
+
+from libc.stdlib cimport free, malloc
+
+from fastact.engine.blocks cimport DOUBLE, SINGLE, gather, itemsize, scatter
+from fastact.engine.threads cimport run_spans
+
+cdef enum:
+    SHORT = 64      # shorter rows are packed side by side, so that a vector holds one element of many rows
+    TOGETHER = 64   # rows packed at a time
+    PIECE = 512     # half-precision rows are converted in pieces of this length
+
+
+cdef inline char *place(RowCall *call, int k, Py_ssize_t row) noexcept nogil:
+    """Where operand k's row begins."""
+    return call.data[k] + (row // call.inner_count) * call.outer[k] + (row % call.inner_count) * call.inner[k]
+
+
+cdef inline bint whole(RowCall *call) noexcept nogil:
+    """Whether every row is contiguous, in a computing type."""
+    cdef int k
+    for k in range(call.operands):
+        if call.has_core[k] and call.core[k] != itemsize(call.dtype):
+            return False
+    return call.dtype >= SINGLE
+
+
+cdef inline Py_ssize_t side_by_side(RowCall *call) noexcept nogil:
+    """The step between elements, in elements, where neighbouring rows stand side by side in a computing type; else 0."""
+    cdef Py_ssize_t size = itemsize(call.dtype), step = 0
+    cdef int k
+    for k in range(call.operands):
+        if call.inner[k] != size:
+            return 0
+        if call.has_core[k]:
+            if (step and call.core[k] != step) or call.core[k] <= size or call.core[k] % size:
+                return 0
+            step = call.core[k]
+    return step // size if call.dtype >= SINGLE else 0
+
+
+cdef inline void call_at(RowCall *call, Py_ssize_t row, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:
+    call.kernel(place(call, 0, row), place(call, 1, row), place(call, 2, row) if call.operands > 2 else NULL,
+                place(call, 3, row) if call.operands > 3 else NULL, call.n, width, stride)
+
+
+cdef void columns_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t stride) noexcept nogil:
+    """Rows side by side: as many as follow one another, in one call."""
+    cdef Py_ssize_t width
+    while start < stop:
+        width = call.inner_count - start % call.inner_count
+        width = width if width < stop - start else stop - start
+        call_at(call, start, width, stride)
+        start += width
+
+
+cdef inline void pack_operand(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, char *block) noexcept nogil:
+    """Bring `width` rows side by side into a block of TOGETHER columns of the computing type."""
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
+    cdef Py_ssize_t i, j, count = call.n if call.has_core[k] else 1
+    cdef double line[SHORT]
+    cdef char *source
+    for j in range(width):
+        source = place(call, k, row + j)
+        gather(line, source, call.core[k], count, call.dtype)
+        if size == 8:
+            for i in range(count):
+                (<double *>block)[i * TOGETHER + j] = line[i]
+        else:
+            for i in range(count):
+                (<float *>block)[i * TOGETHER + j] = (<float *>line)[i]
+
+
+cdef inline void unpack_out(RowCall *call, Py_ssize_t row, Py_ssize_t width, const char *block) noexcept nogil:
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
+    cdef Py_ssize_t i, j, count = call.n if call.has_core[0] else 1
+    cdef double line[SHORT]
+    for j in range(width):
+        if size == 8:
+            for i in range(count):
+                line[i] = (<double *>block)[i * TOGETHER + j]
+        else:
+            for i in range(count):
+                (<float *>line)[i] = (<float *>block)[i * TOGETHER + j]
+        scatter(place(call, 0, row + j), call.core[0], line, count, call.dtype)
+
+
+cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Short rows: packed side by side on the stack, computed as columns, and put back."""
+    cdef double blocks[4][SHORT * TOGETHER]
+    cdef Py_ssize_t width
+    cdef int k
+    while start < stop:
+        width = TOGETHER if stop - start > TOGETHER else stop - start
+        for k in range(1, call.operands):
+            pack_operand(call, k, start, width, <char *>blocks[k])
+        call.kernel(blocks[0], blocks[1], blocks[2], blocks[3], call.n, width, TOGETHER)
+        unpack_out(call, start, width, <char *>blocks[0])
+        start += width
+
+
+cdef inline void copy_row(RowCall *call, int k, Py_ssize_t row, char *buffer, bint back) noexcept nogil:
+    """Bring one operand's row to a contiguous buffer of the computing type, or back."""
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
+    cdef Py_ssize_t i, count, n = call.n if call.has_core[k] else 1
+    cdef char *data = place(call, k, row)
+    for i from 0 <= i < n by PIECE:
+        count = PIECE if n - i > PIECE else n - i
+        if back:
+            scatter(data + i * call.core[k], call.core[k], buffer + i * size, count, call.dtype)
+        else:
+            gather(buffer + i * size, data + i * call.core[k], call.core[k], count, call.dtype)
+
+
+cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Long rows that are neither whole nor side by side: one at a time through buffers; out shares the first row's buffer."""
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
+    cdef double scalars[4]
+    cdef char *buffers = <char *>malloc(3 * call.n * size)
+    cdef void *at[4]
+    cdef Py_ssize_t row
+    cdef int k, first = 0
+    if buffers is NULL:
+        call.failed = True
+        return
+    for k in range(4):
+        at[k] = NULL
+    for k in range(1, call.operands):
+        at[k] = <void *>(buffers + (k - 1) * call.n * size) if call.has_core[k] else <void *>&scalars[k]
+        first = k if not first and call.has_core[k] else first
+    at[0] = at[first] if call.has_core[0] else <void *>&scalars[0]
+    for row in range(start, stop):
+        for k in range(1, call.operands):
+            copy_row(call, k, row, <char *>at[k], False)
+        call.kernel(at[0], at[1], at[2], at[3], call.n, 1, 1)
+        copy_row(call, 0, row, <char *>at[0], True)
+    free(buffers)
+
+
+cdef void rows_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef RowCall *call = <RowCall *>context
+    cdef Py_ssize_t stride = side_by_side(call), row
+    if stride > 1 and call.inner_count >= 16:
+        columns_span(call, start, stop, stride)
+    elif call.n < SHORT and stop - start > 1:
+        packed_span(call, start, stop)
+    elif whole(call):
+        for row in range(start, stop):
+            call_at(call, row, 1, 1)
+    else:
+        buffered_span(call, start, stop)
+
+
+cdef void run_rows(RowCall *call, Py_ssize_t rows, double cost) noexcept nogil:
+    """Run a row kernel over `rows` rows; `cost` is in nanoseconds per element."""
+    if rows > 0 and call.n > 0:
+        run_spans(rows_span, call, rows, TOGETHER, rows * call.n * cost)

@@ -1,0 +1,190 @@
+# cython: language_level=3, cdivision=True
+"""Row functions (the softmax family): the direct path for plain arrays along any axis, and the way through the gufunc for the rest."""
+
+from cpython.object cimport PyObject
+
+cimport numpy as cnp
+
+from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
+from fastact.engine.calls cimport (PyVectorcall_NARGS, alike, check_out, foreign, install_vectorcall, output, plain, real_dtype, slow, split,
+                                   vectorcall)
+from fastact.engine.function cimport Function
+from fastact.engine.rows cimport RowCall, row_kernel, run_rows
+from fastact.engine.ufuncs cimport make_gufunc
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+cdef extern from "Python.h":
+    bint PyLong_CheckExact(PyObject *)
+    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+
+cnp.import_array()
+
+cdef enum:
+    KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
+cdef PyObject *OUT = <PyObject *>"out"
+cdef PyObject *AXIS = <PyObject *>"axis"
+cdef PyObject *NONE = <PyObject *>None
+cdef tuple GUFUNC_OPTIONS = ("out", "dtype", "casting", "order", "subok", "signature")
+
+
+cdef class RowFunction(Function):
+    """A function of rows: every operand with a core dimension is taken along `axis`."""
+
+    cdef vectorcall call
+    cdef readonly object ufunc
+    cdef bint whole             # every operand is a row, the axis has a default: the direct path serves it
+    cdef tuple cores            # for the inputs, then out: whether the operand is a row
+    cdef object default_axis
+
+    def __init__(self, op, name, namespace=None):
+        super().__init__(op, name, namespace)
+        self.call = direct
+        self.ufunc = make_gufunc(self)
+        self.cores = tuple([core == "(n)" for core in op.core.replace("->", ",").split(",")])
+        self.default_axis = op.options["axis"]
+        self.whole = all(self.cores) and self.default_axis is not None
+
+    def generic(self, tuple args, dict kwargs):
+        """Everything that is not a plain call: through the gufunc, several axes folded into one first."""
+        allowed = tuple(self.op.options)
+        if self.arrays < len(args) <= self.arrays + len(allowed):
+            for option, value in zip(allowed, args[self.arrays:]):
+                if option in kwargs:
+                    raise TypeError(f"{self.__name__}() got multiple values for argument {option!r}")
+                kwargs[option] = value
+            args = args[:self.arrays]
+        self.bind(args, kwargs)
+        split(self.__name__, kwargs, (*allowed, *GUFUNC_OPTIONS))
+        check_out(self.__name__, kwargs.get("out"))
+        axis = kwargs.pop("axis", self.default_axis)
+        keepdims = kwargs.pop("keepdims", False)
+        if foreign(args):
+            options = {"keepdims": keepdims} if keepdims else {}
+            return self.ufunc(*args, axis=-1 if axis is None else axis, **options, **kwargs)
+        return self.along(tuple([np.asarray(a) for a in args]), axis, keepdims, kwargs)
+
+    cdef object along(self, tuple arrays, object axis, bint keepdims, dict kwargs):
+        """Take rows along one axis or several of plain arrays of any dtype and layout."""
+        model = arrays[self.cores.index(True)]
+        if model.ndim == 0 and axis in (None, 0, -1):
+            axes = ()
+        else:
+            axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, "axis")
+        dtype = real_dtype(arrays[0])
+        if dtype is not None and "dtype" not in kwargs and "signature" not in kwargs and self.arrays > 1:
+            kwargs["dtype"] = dtype
+        arrays = tuple([a if core else reduced(self.__name__, a, model, axes) for a, core in zip(arrays, self.cores)])
+        for a, core in zip(arrays, self.cores):
+            if core and a.shape != model.shape:
+                raise ValueError(f"{self.__name__}: arrays of shapes {model.shape} and {a.shape}; equal shapes are required")
+        if len(axes) == 1 and not (keepdims and self.cores[self.arrays]):
+            options = {"keepdims": True} if keepdims else {}
+            return self.ufunc(*arrays, axis=axes[0], **options, **kwargs)
+        return self.folded(arrays, model, axes, keepdims, kwargs)
+
+    cdef object folded(self, tuple arrays, object model, tuple axes, bint keepdims, dict kwargs):
+        """Several axes, or none: moved to the end and made one."""
+        out = kwargs.pop("out", None)
+        out = out[0] if isinstance(out, tuple) else out
+        last = tuple(range(model.ndim - len(axes), model.ndim))
+        moved = np.moveaxis(model, axes, last)
+        outer = moved.shape[:model.ndim - len(axes)]
+        flat = [np.moveaxis(a, axes, last).reshape(*outer, -1) if core else a for a, core in zip(arrays, self.cores)]
+        result = self.ufunc(*flat, axis=-1, **kwargs)
+        if self.cores[self.arrays]:
+            result = np.moveaxis(np.reshape(result, moved.shape), last, axes)
+        elif keepdims:
+            result = np.expand_dims(result, axes)
+        if out is None:
+            return result if isinstance(result, np.ndarray) and result.ndim else np.asarray(result)[()]
+        if out.shape != np.shape(result):
+            raise ValueError(f"{self.__name__}: out has shape {out.shape}; {np.shape(result)} is required")
+        np.copyto(out, result, casting=kwargs.get("casting", "same_kind"))
+        return out
+
+
+cdef object reduced(str name, object array, object model, tuple axes):
+    """An operand with one element a row, given with or without the reduced axes."""
+    kept = tuple([1 if k in axes else n for k, n in enumerate(model.shape)])
+    left = tuple([n for k, n in enumerate(model.shape) if k not in axes])
+    if array.shape == left:
+        return array
+    if array.shape == kept:
+        return array.reshape(left)
+    raise ValueError(f"{name}: an array of shape {array.shape} beside rows of {model.shape}; {left} or {kept} is required")
+
+
+cdef int lay_out(RowCall *call, RowFunction self, cnp.ndarray x, Py_ssize_t axis) noexcept:
+    """Describe the rows of C-contiguous arrays along an axis."""
+    cdef Py_ssize_t size = itemsize(call.dtype), inner = 1, k
+    call.n = cnp.PyArray_DIM(x, <int>axis)
+    for k in range(axis + 1, cnp.PyArray_NDIM(x)):
+        inner *= cnp.PyArray_DIM(x, <int>k)
+    call.inner_count = inner if inner > 0 else 1
+    call.operands = self.arrays + 1
+    call.failed = False
+    for k in range(4):
+        call.has_core[k] = True
+        call.core[k] = inner * size
+        call.inner[k] = size
+        call.outer[k] = call.n * inner * size
+    return 0
+
+
+cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
+    """Plain arrays of equal shapes go straight to the row driver; the rest takes the generic path, with the same bits."""
+    cdef RowFunction self = <RowFunction>callable
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis, i, rows
+    cdef PyObject *given_out = NONE
+    cdef PyObject *given_axis = NULL
+    cdef RowCall call
+    cdef cnp.ndarray x, out
+    cdef int k, ndim
+    if not self.whole or count < self.arrays or count > self.arrays + 1 or not plain(args[0]):
+        return slow(self, args, count, names)
+    x = <cnp.ndarray>args[0]
+    for k in range(1, self.arrays):
+        if not alike(args[k], x):
+            return slow(self, args, count, names)
+    if count > self.arrays:
+        given_axis = args[self.arrays]
+    for i in range(0 if names is NULL else PyTuple_GET_SIZE(names)):
+        if PyTuple_GET_ITEM(names, i) == OUT:
+            given_out = args[count + i]
+        elif PyTuple_GET_ITEM(names, i) == AXIS and given_axis is NULL:
+            given_axis = args[count + i]
+        else:
+            return slow(self, args, count, names)
+    if given_axis is not NULL and not PyLong_CheckExact(given_axis):
+        return slow(self, args, count, names)
+    ndim = cnp.PyArray_NDIM(x)
+    axis = -1 if given_axis is NULL else PyLong_AsSsize_t(given_axis)
+    axis = axis + ndim if axis < 0 else axis
+    if axis < 0 or axis >= ndim:
+        return slow(self, args, count, names)
+    out = output(given_out, args, self.arrays)
+    if out is None:
+        return slow(self, args, count, names)
+    call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
+    call.kernel = <row_kernel>self.kernel(call.dtype)
+    lay_out(&call, self, x, axis)
+    call.data[0] = <char *>cnp.PyArray_DATA(out)
+    for k in range(self.arrays):
+        call.data[k + 1] = <char *>cnp.PyArray_DATA(<cnp.ndarray>args[k])
+    rows = cnp.PyArray_SIZE(x) // call.n if call.n else 0
+    if cnp.PyArray_SIZE(x) * self.cost < KEEP_GIL:
+        run_rows(&call, rows, 0)
+    else:
+        with nogil:
+            run_rows(&call, rows, self.cost * (2 if call.dtype == DOUBLE else 1))
+    if call.failed:
+        raise MemoryError(f"{self.__name__}: no memory for the buffer of a row")
+    return out
+
+
+cdef RowFunction _probe = RowFunction.__new__(RowFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
+install_vectorcall(RowFunction, <char *>&_probe.call - <char *><PyObject *>_probe)

@@ -1,0 +1,6 @@
+"""Making the ufunc or gufunc behind a function."""
+
+from fastact.engine.function cimport Function
+
+cdef object make_ufunc(Function function)
+cdef object make_gufunc(Function function)

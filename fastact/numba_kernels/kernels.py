@@ -1,0 +1,216 @@
+"""The C functions of the Numba wing: an operation of the register goes in, the addresses of its kernels come out.
+
+A kernel is serial and sees contiguous data. It is compiled for this machine when it is first asked for, then kept on disk.
+"""
+
+import hashlib
+import importlib
+from pathlib import Path
+
+import numpy as np
+from numba import cfunc, types
+from numba.core.caching import FunctionCache
+
+from fastact.numba_kernels.bits import OPTIONS, real, scalar
+from fastact.numba_kernels.loops import add_up, each, element1, element2, element3, first, is_null, largest, offset, stack
+from fastact.numba_kernels.primitives import log1p
+from fastact.numba_kernels.row_loops import BLOCK, contract, normalise, pick, place, reduce, row_excess, shift, spread
+
+COMPILED = {}
+"""The compiled functions by name of the operation and dtype, which keep the machine code alive."""
+
+STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).digest()[:7], "big")
+"""A hash of this wing's sources. Every kernel closes over it, for Numba's cache key has the closure but not the functions called."""
+
+
+# ---- kernels, each made of the scalars of a page -----------------------------------------------------------------------
+
+
+def map1(stamp, f, count):
+    def kernel(out, a, b, c, p, n):
+        _ = stamp
+        each(n, element1, f, out, a, first(p, count))
+
+    return kernel
+
+
+def map2(stamp, f, count):
+    def kernel(out, a, b, c, p, n):
+        _ = stamp
+        each(n, element2, f, out, a, b, first(p, count))
+
+    return kernel
+
+
+def map3(stamp, f, count):
+    def kernel(out, a, b, c, p, n):
+        _ = stamp
+        each(n, element3, f, out, a, b, c, first(p, count))
+
+    return kernel
+
+
+@scalar
+def scaled_element(i, f, out, a, b, params, scale):
+    out[i] = scale * f(a[i], b[i], *params)
+
+
+def gradient(stamp, f, count):
+    """A loss's gradient, times the scale that the reduction gives every element."""
+
+    def kernel(out, a, b, c, p, n):
+        _ = stamp
+        each(n, scaled_element, f, out, a, b, first(p, count), p[count])
+
+    return kernel
+
+
+def rows(stamp, loop, term, finish):
+    def kernel(out, a, b, c, n, width, stride):
+        _ = stamp
+        loop(term, finish, out, a, b, c, n, width, stride)
+
+    return kernel
+
+
+def picks(stamp, loop, f):
+    def kernel(out, a, b, n, width, stride):
+        _ = stamp
+        loop(f, out, a, b, n, width, stride)
+
+    return kernel
+
+
+@scalar
+def weigh_row(cost, x, t, top, log_total, n):
+    """The cost of a row of dense weights, and the sum of the weights."""
+    block = stack(top, BLOCK)
+    value = mass = 0.0
+    for start in range(0, n, BLOCK):
+        size = min(BLOCK, n - start)
+        each(size, element2, cost, block, offset(x, start), offset(t, start), (top, log_total))
+        value += add_up(block, size)
+        mass += add_up(offset(t, start), size)
+    return value, mass
+
+
+@scalar
+def label_slope(i, term, slope, out, x, top, factor, scale):
+    out[i] = slope(term(x[i], top), real(0), factor, scale)
+
+
+@scalar
+def dense_slope(i, term, slope, out, x, t, top, factor, scale):
+    out[i] = slope(term(x[i], top), t[i], factor, scale)
+
+
+def row_loss(stamp, term, cost, slope):
+    """The cost of one row, and its gradient where `grad` is given; `grad` may be `x`, so the cost is taken before it is written."""
+
+    def kernel(grad, x, t, label, at_label, z_loss, scale, n):
+        _ = stamp
+        top = largest(x, n)
+        excess = row_excess(term, x, top, n)
+        log_total = log1p(excess)
+        value = mass = 0.0
+        if not is_null(t):
+            value, mass = weigh_row(cost, x, t, top, log_total, n)
+        if label >= 0:
+            value += cost(x[label], at_label, top, log_total)
+            mass += at_label
+        lse = top + np.float64(log_total)
+        value += z_loss * lse * lse
+        if is_null(grad):
+            return value
+        factor = type(top)(scale * (mass + 2.0 * z_loss * lse) / (1.0 + excess))
+        if is_null(t):
+            each(n, label_slope, term, slope, grad, x, top, factor, scale)
+        else:
+            each(n, dense_slope, term, slope, grad, x, t, top, factor, scale)
+        if label >= 0:
+            grad[label] -= at_label * scale
+        return value
+
+    return kernel
+
+
+# ---- from the register to addresses ------------------------------------------------------------------------------------
+
+
+def find(op, suffix=""):
+    """The scalar of an operation, on the page of the same name."""
+    name = op.name + suffix
+    found = getattr(importlib.import_module(f"fastact.numba_kernels.{op.page}"), name, None)
+    if found is None:
+        arguments = ", ".join([*op.inputs, *(param.name for param in op.params)])
+        raise NotImplementedError(f"the Numba wing lacks {name}: add `def {name}({arguments})` to fastact/numba_kernels/{op.page}.py")
+    return found
+
+
+def row_kernel(op):
+    """The loop that suits an operation on rows: told by its gufunc signature, and by the scalars it is made of."""
+    finish = find(op)
+    if op.is_backward:
+        summed = len(op.inputs) == 2
+        return rows(STAMP, contract if summed else spread, find(op, "_term") if summed else finish, finish)
+    if op.core.endswith("->()"):
+        return rows(STAMP, reduce, find(op, "_term"), finish)
+    return rows(STAMP, normalise if finish.__code__.co_argcount == 2 else shift, find(op, "_term"), finish)
+
+
+def functions(op):
+    """The functions to compile for an operation, by role."""
+    if op.kind == "rows":
+        return {"main": row_kernel(op)}
+    if op.kind == "pick":
+        return {"main": picks(STAMP, place if op.is_backward else pick, find(op))}
+    if op.kind == "row_loss":
+        forward = op.forward or op
+        return {"main": row_loss(STAMP, find(forward, "_term"), find(forward), find(forward.backward_op))}
+    if op.kind == "loss" and op.is_backward:
+        return {"main": gradient(STAMP, find(op), len(op.params))}
+    inputs = len(op.inputs)
+    roles = {"main": (map1, map2, map3)[inputs - 1](STAMP, find(op), len(op.params))}
+    if op.kind == "channels" and op.is_backward:
+        roles["weight"] = map2(STAMP, find(op, "_weight"), 0)
+    return roles
+
+
+def signature(op, dtype):
+    """The C signature of an operation's kernels."""
+    number, size = getattr(types, dtype), types.intp
+    array, indices = types.CPointer(number), types.CPointer(types.intp)
+    if op.kind == "rows":
+        return types.void(array, array, array, array, size, size, size)
+    if op.kind == "pick":
+        second, third = (array, indices) if op.is_backward else (indices, array)
+        return types.void(array, second, third, size, size, size)
+    if op.kind == "row_loss":
+        return types.float64(array, array, array, size, number, number, number, size)
+    return types.void(array, array, array, array, array, size)
+
+
+def compiled(function, signature):
+    """The function as machine code: kept on disk where Numba finds a place, else compiled anew in each process."""
+    try:
+        return cfunc(signature, cache=True, **OPTIONS)(function)
+    except (RuntimeError, OSError):  # no place is writable, or it ceased to be
+        return cfunc(signature, **OPTIONS)(function)
+
+
+def kernels(op, dtype):
+    """The addresses of an operation's kernels by role: ``{"main": address}``, and ``"weight"`` for the gradient of a weight.
+
+    `op` is an entry of the register, `dtype` is "float32" or "float64".
+    """
+    if (op.name, dtype) not in COMPILED:
+        COMPILED[op.name, dtype] = {role: compiled(function, signature(op, dtype)) for role, function in functions(op).items()}
+    return {role: callback.address for role, callback in COMPILED[op.name, dtype].items()}
+
+
+def cache_status():
+    """Where compiled kernels are kept, as a sentence."""
+    try:
+        return f"compiled kernels are kept in {FunctionCache(map1).cache_path}"
+    except RuntimeError:
+        return "compiled kernels are not kept: no cache directory is writable; NUMBA_CACHE_DIR names another"

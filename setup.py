@@ -1,0 +1,105 @@
+"""What is compiled and how: one Cython module per instruction-set level, and the engine as baseline code; metadata is in pyproject.toml."""
+
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "tools"))
+import kernel_table  # noqa: E402
+
+COMPILER = shlex.split(os.environ.get("CC", "gcc"))
+JOBS = int(os.environ.get("FASTACT_BUILD_JOBS") or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]))
+# Never -ffast-math or its parts that assume no nan, no inf or free association: not here, and not when linking.
+COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-semantic-interposition"]
+# Scalars live in headers of 100 kernels: without force the compiler stops inlining. Loops must not become calls of memcpy.
+KERNELS = ["-DCYTHON_INLINE=inline __attribute__((always_inline))", "-fno-tree-loop-distribute-patterns"]
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+LEVELS = {
+    "v2": ["-march=x86-64-v2"],
+    "v3": ["-march=x86-64-v3"],
+    "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+} if X86 else {"native": []}
+ENGINE = ("blocks", "calls", "cpu", "elementwise", "function", "gates", "losses", "row_losses", "rows", "rowwise", "threads", "ufuncs")
+
+
+def complaint(flags):
+    """What the compiler says against these flags; "" if it takes them."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder, "probe.c")
+        source.write_text("int main(void) { return 0; }\n")
+        command = [*COMPILER, *flags, "-c", str(source), "-o", str(source.with_suffix(".o"))]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except OSError as error:
+            raise SystemExit(f"fastact needs a C compiler: {' '.join(COMPILER)}: {error}. On Debian: apt install gcc python3-dev") from error
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["refused"])[0].replace(folder, "")
+
+
+def write_if_changed(path, text):
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def record_levels():
+    """Find out which levels the compiler can build, and record it in the engine; fail where FASTACT_REQUIRE_LEVELS asks for more."""
+    built = {level: complaint([*COMMON, *KERNELS, *flags]) for level, flags in LEVELS.items()}
+    for level, why in built.items():
+        if why:
+            print(f"fastact: the compiler cannot build level {level}: {why}", file=sys.stderr)
+    if all(built.values()):
+        raise SystemExit(f"fastact: the compiler can build no level of the kernels: {built}")
+    required = [level for level in os.environ.get("FASTACT_REQUIRE_LEVELS", "").split(",") if level]
+    missing = [level for level in required if built.get(level, "unknown level")]
+    if missing:
+        raise SystemExit(f"FASTACT_REQUIRE_LEVELS={','.join(required)}: cannot build {', '.join(missing)}: {built}")
+    version = subprocess.run([*COMPILER, "--version"], capture_output=True, text=True).stdout.splitlines()[0]
+    write_if_changed(ROOT / "fastact/engine/built.pxi", f"BUILT = {built!r}\nCOMPILER = {version!r}\n")
+    return [level for level, why in built.items() if not why]
+
+
+def extensions(levels):
+    include = [numpy.get_include(), str(ROOT / "fastact/engine")]
+    macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")]
+    openmp = {"extra_compile_args": [*COMMON, "-fopenmp"], "extra_link_args": ["-fopenmp"]}
+    plain = {"extra_compile_args": COMMON}
+    engine = [
+        Extension(f"fastact.engine.{name}", [f"fastact/engine/{name}.pyx"], include_dirs=include, define_macros=macros,
+                  **(openmp if name == "threads" else plain))
+        for name in ENGINE
+    ]
+    pages = [str(path) for path in (ROOT / "fastact/cython_kernels").glob("*.px[di]")]
+    kernels = [
+        Extension(f"fastact.cython_kernels.level_{level}", [f"fastact/cython_kernels/level_{level}.pyx"],
+                  extra_compile_args=[*COMMON, *KERNELS, *LEVELS[level]], depends=pages)
+        for level in levels
+    ]
+    return [*kernels, *engine]  # the long ones first
+
+
+class BuildExtensions(build_ext):
+    """Cythonize and compile side by side."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or JOBS
+
+    def run(self):
+        kernel_table.write()
+        extra = {"compiler_directives": {"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False}}
+        translated = {e.name: e.sources for e in cythonize(self.extensions, nthreads=JOBS if JOBS > 1 else 0, **extra)}
+        for extension in self.extensions:
+            extension.sources = translated[extension.name]
+        super().run()
+
+
+setup(ext_modules=extensions(record_levels()), cmdclass={"build_ext": BuildExtensions})

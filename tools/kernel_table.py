@@ -1,0 +1,103 @@
+"""Write the table of the Cython wing: for each operation in the register one kernel a dtype, made of one loop and its scalars."""
+
+import pathlib
+import sys
+import types
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MAP = "{T} *out, const {T} *a, const {T} *b, const {T} *c, const {T} *p, Py_ssize_t n"
+ROWS = "{T} *out, const {T} *a, const {T} *b, const {T} *c, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride"
+PICK = "{T} *out, Py_ssize_t *which, const {T} *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride"
+PLACE = "{T} *out, const {T} *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride"
+ROW_LOSS = "{T} *grad, const {T} *x, const {T} *t, Py_ssize_t label, {T} at_label, {T} z_loss, {T} scale, Py_ssize_t n"
+LOOPS = {
+    "normalise": ("a", "{op}_term", "{op}"),
+    "shift": ("a", "{op}_term", "{op}"),
+    "reduce": ("a", "{op}_term", "{op}"),
+    "contract": ("a, b", "{op}_term", "{op}"),
+    "spread": ("a, b, c", "{op}"),
+}
+
+
+def load_register():
+    """The register, filled by the reference pages, without compiled code: under a stub of the package."""
+    if "fastact" not in sys.modules:
+        stub = types.ModuleType("fastact")
+        stub.__path__ = [str(ROOT / "fastact")]
+        sys.modules["fastact"] = stub
+    import fastact.reference
+    import fastact.register
+
+    return fastact.register.OPS
+
+
+def elementwise(op, scalar, inputs, scaled=False):
+    """The loop of an elementwise scalar of so many inputs, and its arguments."""
+    count = len(op.params)
+    loop = ("gradient" if scaled else f"map{inputs}") + (f"p{count}" if count else "")
+    numbers = [f"p[{k}]" for k in range(count + scaled)]
+    return f"{loop}({', '.join(['out', *'abc'[:inputs], *numbers, 'n', scalar])})"
+
+
+def kernels(op):
+    """The kernels of an operation: ``(role, result, arguments, call)`` with ``{T}`` for the dtype."""
+
+    def scalar(name):
+        return f"{op.page}.{name}[{{T}}]"
+
+    if op.kind == "rows":
+        operands, *scalars = LOOPS[op.loop]
+        names = ", ".join(scalar(s.format(op=op.name)) for s in scalars)
+        return [("main", "void", ROWS, f"{op.loop}(out, {operands}, n, width, stride, {names})")]
+    if op.kind == "pick" and op.is_backward:
+        return [("main", "void", PLACE, f"place(out, grad, which, n, width, stride, {scalar(op.name)})")]
+    if op.kind == "pick":
+        return [("main", "void", PICK, f"pick(out, which, x, n, width, stride, {scalar(op.name)})")]
+    if op.kind == "row_loss":
+        base = (op.forward or op).name
+        names = ", ".join(scalar(base + suffix) for suffix in ("_term", "", "_gradient"))
+        return [("main", "double", ROW_LOSS, f"return row_loss(grad, x, t, label, at_label, z_loss, scale, n, {names})")]
+    main = elementwise(op, scalar(op.name), len(op.inputs), scaled=op.kind == "loss" and op.is_backward)
+    roles = [("main", "void", MAP, main)]
+    if op.kind == "channels" and op.is_backward:
+        roles.append(("weight", "void", MAP, elementwise(op, scalar(f"{op.name}_weight"), len(op.inputs) - 1)))
+    return roles
+
+
+def check_pages(ops):
+    """Name the missing edit where an operation has no scalar on its page."""
+    for op in ops.values():
+        page = ROOT / "fastact" / "cython_kernels" / f"{op.page}.pxd"
+        if f" {op.name}(" not in page.read_text():
+            raise SystemExit(f"{op.name} is in the register but has no Cython scalar: add `cdef inline real {op.name}(...)` to {page}")
+
+
+def table(ops):
+    """The text of the table."""
+    lines = ["# Written by tools/kernel_table.py from the register: do not edit.", ""]
+    entries = []
+    for op in ops.values():
+        roles = {}
+        for role, result, arguments, call in kernels(op):
+            for ctype, letter in (("float", "f"), ("double", "d")):
+                name = f"{op.name}_{role}_{letter}"
+                lines.append(f"cdef {result} {name}({arguments.format(T=ctype)}) noexcept nogil:")
+                lines.append(f"    {call.format(T=ctype)}")
+                roles.setdefault(role, []).append(f"<size_t>{name}")
+        body = ", ".join(f'"{role}": ({", ".join(pair)})' for role, pair in roles.items())
+        entries.append(f'    "{op.name}": {{{body}}},')
+    return "\n".join([*lines, "", "kernels = {", *entries, "}", ""])
+
+
+def write():
+    """Write the table where the kernels include it, if it changed."""
+    ops = load_register()
+    check_pages(ops)
+    path = ROOT / "fastact" / "cython_kernels" / "table.pxi"
+    text = table(ops)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    write()
