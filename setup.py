@@ -22,7 +22,7 @@ JOBS = int(os.environ.get("FASTACT_BUILD_JOBS") or len(os.sched_getaffinity(0) i
 # Never -ffast-math or its parts that assume no nan, no inf or free association: not here, and not when linking.
 COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-semantic-interposition"]
 # Scalars live in headers of 100 kernels: without force the compiler stops inlining. Loops must not become calls of memcpy.
-KERNELS = ["-DCYTHON_INLINE=inline __attribute__((always_inline))", "-fno-tree-loop-distribute-patterns"]
+KERNELS = ["-DCYTHON_INLINE=inline __attribute__((always_inline))", "-fno-tree-loop-distribute-patterns", "--param=max-completely-peel-times=15"]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {
     "v2": ["-march=x86-64-v2"],

@@ -25,9 +25,12 @@ __all__ = sorted(
 def __getattr__(name):
     """Attributes that cost an import are made when asked for: the version, and the examples for doctest."""
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("fastact")
+        try:
+            return version("fastact")
+        except PackageNotFoundError:  # built in place, never installed
+            return "unknown (not installed)"
     if name == "__test__":
         from fastact.docstrings import examples
 

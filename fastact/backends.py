@@ -35,7 +35,7 @@ CLASSES = {
     "pick": PickFunction,
 }
 
-_bound = {}  # (backend, level) -> Namespace
+_bound: dict[tuple[str, str | None], "Namespace"] = {}
 _current = None  # (backend, level) of the public functions
 _reason = ""
 

@@ -73,7 +73,7 @@ class Op:
     facts : see `FACTS` below.
     """
 
-    FACTS = {
+    FACTS: dict[str, object] = {
         "alias": (),  # further public names of the same object
         "at": {},  # values at special points, {-inf: -0.0}, for the default parameters; nan gives nan everywhere
         "core": None,  # rows: the gufunc signature, "(n)->(n)"

@@ -81,8 +81,8 @@ def table(ops):
         for role, result, arguments, call in kernels(op):
             for ctype, letter in (("float", "f"), ("double", "d")):
                 name = f"{op.name}_{role}_{letter}"
-                lines.append(f"cdef {result} {name}({arguments.format(T=ctype)}) noexcept nogil:")
-                lines.append(f"    {call.format(T=ctype)}")
+                lines.append(f"cdef {result} {name}(\n    {arguments.format(T=ctype)}\n) noexcept nogil:")
+                lines.append(f"    {call.format(T=ctype)}\n")
                 roles.setdefault(role, []).append(f"<size_t>{name}")
         body = ", ".join(f'"{role}": ({", ".join(pair)})' for role, pair in roles.items())
         entries.append(f'    "{op.name}": {{{body}}},')

@@ -1,11 +1,11 @@
 # cython: language_level=3, cdivision=True
-# The elementwise activations as scalars, each forward followed by its backward: grad * derivative at the saved output y or input x.
+# The elementwise activations as scalars, each forward followed by its backward: grad times the derivative at the saved y or x.
 # Branch-free; a nan input or saved value gives nan. Kinks and limits are those of the reference page.
 
+from fastact.cython_kernels.bits cimport by_sign, flip, fma, head, magnitude, power, product_rest, real, with_sign
 from fastact.cython_kernels.primitives cimport (
-    at_least, at_most, exp_even, exp_odd, expm1_core, expm1_negative, flip, fma, fused32, gate, gelu_tanh_exp, gelu_tanh_head, gelu_tanh_rest,
-    head, log1p_exp, lowered, magnitude, mills_base, mills_rest, minus_ln2, minus_ln2_once, nearest, power, product_rest, raised, raised_exp, raised_gauss,
-    real, clamp, whole, with_sign,
+    at_least, at_most, clamp, exp_even, exp_odd, expm1_core, expm1_negative, gate, gelu_tanh_exp, gelu_tanh_head, gelu_tanh_rest,
+    log1p_exp, lowered, mills_base, mills_rest, minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_gauss, whole,
 )
 
 
@@ -82,8 +82,7 @@ cdef inline real log_sigmoid_backward(real grad, real y) noexcept nogil:
 
 cdef inline real tanh(real x) noexcept nogil:
     # float32: 1 - 2/(e**2a + 1) or, for small a, a - a**3/Q by one division; float64: q/(q + 2), q = expm1(2a).
-    cdef real a, t, r, v, s, num, den, y
-    cdef bint small
+    cdef real a, t, r, v, s, small, num, den, y
     a = magnitude(x)
     if real is float:
         t = nearest(-(a + a), 0)
@@ -92,15 +91,14 @@ cdef inline real tanh(real x) noexcept nogil:
         r = r * fma(<real>0.11341993510723114, v, <real>1.703125)
         v = fma(<real>0.6811279058456421, v, <real>1.703125)
         s = power(t) * (v - r)
-        small = a < <real>0.74
-        num = s + s
+        small = a - <real>0.74
         den = v + r + s
         v = a * a
-        num = a * v if small else num
-        den = fma(fma(<real>-0.005459171254187822, v, <real>1.1999224424362183), v, <real>3.0000064373016357) if small else den
+        num = by_sign(small, a * v, s + s)
+        den = by_sign(small, fma(fma(<real>-0.005459171254187822, v, <real>1.1999224424362183), v, <real>3.0000064373016357), den)
         y = num / den
         y = <real>0 if a > <real>9.1 else y
-        y = (a if small else <real>1) - y
+        y = by_sign(small, a, <real>1) - y
     else:
         t = nearest(a + a, 0)
         s = power(t)
@@ -168,10 +166,10 @@ cdef inline real silu(real x, real beta) noexcept nogil:
     b = magnitude(beta)
     x = flip(x, beta)
     if real is float:
-        c = at_least(x, -131 / b)
+        c = at_least(x, <real>-131 / b)
         high = <real>20 / b
     else:
-        c = at_least(x, -880 / b)
+        c = at_least(x, <real>-880 / b)
         high = <real>40 / b
     z = b * c
     y = gate(c, z, product_rest(b, c, z))
@@ -200,12 +198,12 @@ cdef inline real hard_swish(real x) noexcept nogil:
     cdef real y
     y = (x + <real>3) * <real>0.16666666666666666
     y = x * (<real>1 if y > <real>1 else y)
-    return <real>-0.0 if x <= -3 else y
+    return <real>-0.0 if x <= <real>-3 else y
 
 cdef inline real hard_swish_backward(real grad, real x) noexcept nogil:
     cdef real d
     d = (x + x + <real>3) * <real>0.16666666666666666
-    d = <real>0 if x <= -3 else d
+    d = <real>0 if x <= <real>-3 else d
     return grad * (<real>1 if x >= <real>3 else d)
 
 
@@ -268,15 +266,14 @@ cdef inline real gelu_tanh_backward(real grad, real x) noexcept nogil:
 
 cdef inline real mish(real x) noexcept nogil:
     # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < 0 and 1 - 2 / (n + 2) above.
-    cdef real z, q, e, base, num, y
+    cdef real z, e, base, num, y
     if real is float:
         z = at_least(x, <real>-110)
     else:
         z = at_least(x, <real>-768)
-    q = raised_exp(<real>1, z, <real>0)
-    e = lowered(q)
+    e = lowered(raised_exp(<real>1, z, <real>0))
     num = fma(e, e, e) if x < <real>0 else <real>2
-    base = lowered(z * q) if x < <real>0 else z
+    base = lowered(raised_exp(z, z, <real>0)) if x < <real>0 else z
     y = fma(-base, num / fma(e, e + <real>2, <real>2), base)
     return with_sign(y, x) if x < <real>20 else x
 
@@ -284,19 +281,17 @@ cdef inline real mish_backward(real grad, real x) noexcept nogil:
     # With q = e**-abs(x) the derivative is a simple first term and a correction q*q r (x r p + c), r = 1 / (2 + 2 q + q*q) and
     # p = -(4 + 8 q + 4 q*q + q**3), c = -(1 + q) for x < 0; r = 1 / (1 + 2 q + 2 q*q), p = 4 (1 + q), c = -2 above.
     cdef real a, z, q, r, p, c, first, d
-    cdef bint below
-    below = x < <real>0
     a = magnitude(x)
     if real is float:
         a = at_most(a, <real>110)
     else:
         a = at_most(a, <real>768)
-    z = -a if below else a
+    z = with_sign(a, x)
     q = lowered(raised_exp(<real>1, -a, <real>0))
-    first = lowered(raised_exp(<real>1 - a, -a, <real>0)) if below else <real>1
-    r = <real>1 / (fma(q, q + <real>2, <real>2) if below else fma(q + q, q + <real>1, <real>1))
-    p = -fma(fma(q + <real>4, q, <real>8), q, <real>4) if below else fma(q, <real>4, <real>4)
-    c = -1 - q if below else <real>-2
+    first = lowered(raised_exp(<real>1 - a, -a, <real>0)) if x < <real>0 else <real>1
+    r = <real>1 / by_sign(x, fma(q, q + <real>2, <real>2), fma(q + q, q + <real>1, <real>1))
+    p = -fma(fma(q + <real>4, q, <real>8), q, <real>4) if x < <real>0 else fma(q, <real>4, <real>4)
+    c = <real>-1 - q if x < <real>0 else <real>-2
     d = fma(q * q * r, fma(z * r, p, c), first)
     return grad * (d if x == x else x)
 

@@ -42,7 +42,7 @@ cdef inline bint apart_or_same(cnp.ndarray one, cnp.ndarray other) noexcept:
     return a == b or a + size <= b or b + size <= a
 
 cdef inline cnp.ndarray output(PyObject *given, PyObject *const *arrays, int count):
-    """Where a direct call writes: a new array, or the given one if it is like the inputs, writeable, and overlaps none in part; else None."""
+    """Where a direct call writes: a new array, or the given one if it is like the inputs, writeable, not overlapping in part; or None."""
     cdef cnp.ndarray x = <cnp.ndarray>arrays[0]
     cdef int k
     if given == <PyObject *>None:

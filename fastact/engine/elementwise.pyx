@@ -1,13 +1,14 @@
 # cython: language_level=3, cdivision=True
 """Elementwise functions: the direct path from Python to the kernel for plain arrays, and the way through the ufunc for the rest."""
 
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, run_map
-from fastact.engine.calls cimport (PyVectorcall_NARGS, alike, check_out, foreign, install_vectorcall, output, plain, real_dtype, slow, split,
-                                   vectorcall)
+from fastact.engine.calls cimport (
+    PyVectorcall_NARGS, alike, check_out, foreign, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
+)
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport make_ufunc
 

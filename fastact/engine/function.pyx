@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The base of every public callable: its kernels, its parameters and their rules, and how it presents itself to help, editors and pickle."""
+"""The base of every public callable: its kernels, its parameters and their rules, and what help, editors and pickle see of it."""
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS
 

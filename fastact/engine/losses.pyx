@@ -104,7 +104,6 @@ cdef class LossFunction(Function):
         cdef Py_ssize_t n = cnp.PyArray_SIZE(pred)
         cdef int dtype = {"e": 0, "f": SINGLE, "d": DOUBLE}[pred.dtype.char]
         cdef cnp.ndarray work = None
-        cdef int k
         describe(&call.value, dtype, pred, target, params)
         call.n = n
         call.value.kernel = self.value_kernel(dtype)

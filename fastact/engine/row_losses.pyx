@@ -101,7 +101,8 @@ cdef class RowLossFunction(Function):
             labels = at_label = None
             dense = self.dense(target, pred.shape, axis, weight, label_smoothing, compute)
             mass = float(rows.size // classes)
-        values = self.compute(rows, labels, at_label, dense, into, axis, z_loss, (1 / mass if mass else 0.0) if reduction == "mean" else 1.0)
+        scale = 1.0 if reduction != "mean" else (1 / mass if mass else 0.0)
+        values = self.compute(rows, labels, at_label, dense, into, axis, z_loss, scale)
         if reduction == "none":
             value = values.astype(compute).reshape(rows.shape[:-1])
             value = value if value.ndim else value[()]

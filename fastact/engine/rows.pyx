@@ -1,6 +1,7 @@
 # cython: language_level=3, cdivision=True
 """The row driver: brings rows of any stride and dtype to the row kernels, whole, side by side as columns, or packed."""
 
+from cython cimport floating
 from libc.stdlib cimport free, malloc
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, gather, itemsize, scatter
@@ -55,35 +56,61 @@ cdef void columns_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop, Py_ssiz
         start += width
 
 
-cdef inline void pack_operand(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, char *block) noexcept nogil:
+cdef inline Py_ssize_t even_step(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
+    """The step from row to row, where it is the same for all `width` rows; else 0."""
+    if call.inner_count == 1:
+        return call.outer[k]
+    return call.inner[k] if row % call.inner_count + width <= call.inner_count else 0
+
+
+cdef inline void transpose_in(floating *block, const char *data, Py_ssize_t step, Py_ssize_t core, Py_ssize_t n,
+                              Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        for i in range(n):
+            block[i * TOGETHER + j] = (<const floating *>(data + j * step + i * core))[0]
+
+
+cdef inline void transpose_out(const floating *block, char *data, Py_ssize_t step, Py_ssize_t core, Py_ssize_t n,
+                               Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        for i in range(n):
+            (<floating *>(data + j * step + i * core))[0] = block[i * TOGETHER + j]
+
+
+cdef void pack_operand(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, char *block) noexcept nogil:
     """Bring `width` rows side by side into a block of TOGETHER columns of the computing type."""
-    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
-    cdef Py_ssize_t i, j, count = call.n if call.has_core[k] else 1
+    cdef Py_ssize_t j, n = call.n if call.has_core[k] else 1, step = even_step(call, k, row, width)
     cdef double line[SHORT]
-    cdef char *source
-    for j in range(width):
-        source = place(call, k, row + j)
-        gather(line, source, call.core[k], count, call.dtype)
-        if size == 8:
-            for i in range(count):
-                (<double *>block)[i * TOGETHER + j] = line[i]
-        else:
-            for i in range(count):
-                (<float *>block)[i * TOGETHER + j] = (<float *>line)[i]
+    if call.dtype == SINGLE and step:
+        transpose_in(<float *>block, place(call, k, row), step, call.core[k], n, width)
+    elif call.dtype == DOUBLE and step:
+        transpose_in(<double *>block, place(call, k, row), step, call.core[k], n, width)
+    else:
+        for j in range(width):
+            gather(line, place(call, k, row + j), call.core[k], n, call.dtype)
+            if call.dtype == DOUBLE:
+                transpose_in(<double *>block + j, <char *>line, 0, sizeof(double), n, 1)
+            else:
+                transpose_in(<float *>block + j, <char *>line, 0, sizeof(float), n, 1)
 
 
-cdef inline void unpack_out(RowCall *call, Py_ssize_t row, Py_ssize_t width, const char *block) noexcept nogil:
-    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
-    cdef Py_ssize_t i, j, count = call.n if call.has_core[0] else 1
+cdef void unpack_out(RowCall *call, Py_ssize_t row, Py_ssize_t width, const char *block) noexcept nogil:
+    """Put the results of `width` rows back from their columns."""
+    cdef Py_ssize_t j, n = call.n if call.has_core[0] else 1, step = even_step(call, 0, row, width)
     cdef double line[SHORT]
-    for j in range(width):
-        if size == 8:
-            for i in range(count):
-                line[i] = (<double *>block)[i * TOGETHER + j]
-        else:
-            for i in range(count):
-                (<float *>line)[i] = (<float *>block)[i * TOGETHER + j]
-        scatter(place(call, 0, row + j), call.core[0], line, count, call.dtype)
+    if call.dtype == SINGLE and step:
+        transpose_out(<const float *>block, place(call, 0, row), step, call.core[0], n, width)
+    elif call.dtype == DOUBLE and step:
+        transpose_out(<const double *>block, place(call, 0, row), step, call.core[0], n, width)
+    else:
+        for j in range(width):
+            if call.dtype == DOUBLE:
+                transpose_out(<const double *>block + j, <char *>line, 0, sizeof(double), n, 1)
+            else:
+                transpose_out(<const float *>block + j, <char *>line, 0, sizeof(float), n, 1)
+            scatter(place(call, 0, row + j), call.core[0], line, n, call.dtype)
 
 
 cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:

@@ -6,8 +6,9 @@ from cpython.object cimport PyObject
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
-from fastact.engine.calls cimport (PyVectorcall_NARGS, alike, check_out, foreign, install_vectorcall, output, plain, real_dtype, slow, split,
-                                   vectorcall)
+from fastact.engine.calls cimport (
+    PyVectorcall_NARGS, alike, check_out, foreign, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
+)
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
 from fastact.engine.ufuncs cimport make_gufunc

@@ -22,7 +22,7 @@ cdef int team(double nanoseconds) noexcept nogil:
 cdef void run_spans(span_function function, void *context, Py_ssize_t n, Py_ssize_t grain, double nanoseconds) noexcept nogil:
     """Call `function` on spans that cover 0..n, each but the last a multiple of `grain`; in parallel where the work is worth it."""
     cdef int threads = team(nanoseconds)
-    cdef Py_ssize_t share, start, t
+    cdef Py_ssize_t share, t
     if threads > 1:
         share = ((n + threads - 1) // threads + grain - 1) // grain * grain
         threads = <int>((n + share - 1) // share)

@@ -1,9 +1,9 @@
-"""The elementwise activations as scalars, each forward followed by its backward: grad * derivative at the saved output y or input x.
+"""The elementwise activations as scalars, each forward followed by its backward: grad times the derivative at the saved y or x.
 
 Branch-free; a nan input or saved value gives nan. Kinks and limits are those of the reference page.
 """
 
-from fastact.numba_kernels.bits import SINGLE, flip, fma, magnitude, power, real, scalar, with_sign
+from fastact.numba_kernels.bits import SINGLE, flip, fma, head, magnitude, power, product_rest, real, scalar, with_sign
 from fastact.numba_kernels.primitives import (
     at_least,
     at_most,
@@ -18,59 +18,58 @@ from fastact.numba_kernels.primitives import (
     gelu_tanh_rest,
     log1p_exp,
     lowered,
-    magic,
     mills_base,
     mills_rest,
     minus_ln2,
     minus_ln2_once,
-    product_rest,
+    nearest,
     raised,
     raised_exp,
     raised_gauss,
-    times_log2e,
+    whole,
 )
 
 
 @scalar
 def relu(x):
-    return real(0) if x <= 0 else x
+    return real(0) if x <= real(0) else x
 
 
 @scalar
 def relu_backward(grad, y):
-    return grad * (real(1) if y > 0 else (real(0) if y <= 0 else y))
+    return grad * (real(1) if y > real(0) else (real(0) if y <= real(0) else y))
 
 
 @scalar
 def leaky_relu(x, negative_slope):
-    return x if x > 0 else x * negative_slope
+    return x if x > real(0) else x * negative_slope
 
 
 @scalar
 def leaky_relu_backward(grad, y, negative_slope):
-    return grad * (real(1) if y > 0 else (negative_slope if y <= 0 else y))
+    return grad * (real(1) if y > real(0) else (negative_slope if y <= real(0) else y))
 
 
 @scalar
 def elu(x, alpha):
     y = alpha * expm1_negative(x)
-    return y if x < 0 else x
+    return y if x < real(0) else x
 
 
 @scalar
 def elu_backward(grad, y, alpha):
-    return grad * (real(1) if y > 0 else y + alpha)
+    return grad * (real(1) if y > real(0) else y + alpha)
 
 
 @scalar
 def selu(x):
     y = real(1.7580993408473768) * expm1_negative(x)
-    return y if x < 0 else x * real(1.0507009873554805)
+    return y if x < real(0) else x * real(1.0507009873554805)
 
 
 @scalar
 def selu_backward(grad, y):
-    return grad * (real(1.0507009873554805) if y > 0 else y + real(1.7580993408473768))
+    return grad * (real(1.0507009873554805) if y > real(0) else y + real(1.7580993408473768))
 
 
 @scalar
@@ -78,17 +77,16 @@ def sigmoid(x):
     # (A + B) / ((A + B) + 2**n (A - B)), both scaled down so that 2**n reaches every subnormal result.
     if SINGLE:
         z = clamp(x, real(-105), real(20))
+        t = nearest(-z, -24)
+        r = minus_ln2(z, -whole(t, -24))
     else:
         z = clamp(x, real(-746), real(40))
-    bias = magic(x, -24 if SINGLE else -64)
-    low = real(5.960464477539063e-08 if SINGLE else 5.421010862427522e-20)
-    t = times_log2e(-z, bias)
-    n = t - bias
-    r = minus_ln2(z, -n)
+        t = nearest(-z, -64)
+        r = minus_ln2(z, -whole(t, -64))
     v = r * r
     r = exp_odd(r, v)
     v = exp_even(v)
-    num = (v + r) * low
+    num = (v + r) * real(5.960464477539063e-08 if SINGLE else 5.421010862427522e-20)
     return num / fma(power(t), v - r, num)
 
 
@@ -100,13 +98,13 @@ def sigmoid_backward(grad, y):
 @scalar
 def log_sigmoid(x):
     a = at_most(magnitude(x), real(110 if SINGLE else 768))
-    return (real(-0.0) if x > 0 else x) - log1p_exp(a, real(0))
+    return (real(-0.0) if x > real(0) else x) - log1p_exp(a, real(0))
 
 
 @scalar
 def log_sigmoid_backward(grad, y):
     d = expm1_negative(y)
-    return grad * -(d if y < 0 else y)
+    return grad * -(d if y < real(0) else y)
 
 
 @scalar
@@ -114,9 +112,8 @@ def tanh(x):
     # float32: 1 - 2/(e**2a + 1) or, for small a, a - a**3/Q by one division; float64: q/(q + 2), q = expm1(2a).
     a = magnitude(x)
     if SINGLE:
-        t = fma(a, real(-2.885390043258667), magic(x, 0))
-        n = t - magic(x, 0)
-        r = fma(n, real(0.3465735912322998), a)
+        t = nearest(-(a + a), 0)
+        r = fma(whole(t, 0), real(0.3465735912322998), a)
         v = r * r
         r = r * fma(real(0.11341993510723114), v, real(1.703125))
         v = fma(real(0.6811279058456421), v, real(1.703125))
@@ -131,10 +128,9 @@ def tanh(x):
         y = real(0) if a > real(9.1) else y
         y = (a if small else real(1)) - y
     else:
-        t = times_log2e(a + a, magic(x, 0))
-        n = t - magic(x, 0)
+        t = nearest(a + a, 0)
         s = power(t)
-        r = fma(expm1_core(minus_ln2_once(a + a, n)), s, s - real(1))
+        r = fma(expm1_core(minus_ln2_once(a + a, whole(t, 0))), s, s - real(1))
         y = r / (r + real(2))
         y = real(1) if a > real(19.1) else y
     return with_sign(y, x)
@@ -148,14 +144,14 @@ def tanh_backward(grad, y):
 @scalar
 def hard_sigmoid(x):
     y = (x + real(3)) * real(0.16666666666666666)
-    y = real(0) if y < 0 else y
-    return real(1) if y > 1 else y
+    y = real(0) if y < real(0) else y
+    return real(1) if y > real(1) else y
 
 
 @scalar
 def hard_sigmoid_backward(grad, y):
-    d = real(0.16666666666666666) if y > 0 else (real(0) if y <= 0 else y)
-    return grad * (real(0) if y >= 1 else d)
+    d = real(0.16666666666666666) if y > real(0) else (real(0) if y <= real(0) else y)
+    return grad * (real(0) if y >= real(1) else d)
 
 
 @scalar
@@ -174,13 +170,13 @@ def hard_tanh_backward(grad, y, min_val, max_val):
 def softplus(x, beta):
     a = at_most(magnitude(x), real(110 if SINGLE else 768) / beta)
     z = beta * a
-    return (real(-0.0) if x < 0 else x) + log1p_exp(z, product_rest(beta, a, z)) * (real(1) / beta)
+    return (real(-0.0) if x < real(0) else x) + log1p_exp(z, product_rest(beta, a, z)) * (real(1) / beta)
 
 
 @scalar
 def softplus_backward(grad, y, beta):
     z = beta * -y
-    return grad * -(expm1_negative(z) if z < 0 else z)
+    return grad * -(expm1_negative(z) if z < real(0) else z)
 
 
 @scalar
@@ -199,10 +195,15 @@ def softsign_backward(grad, y):
 def silu(x, beta):
     b = magnitude(beta)
     x = flip(x, beta)
-    c = at_least(x, real(-131 if SINGLE else -880) / b)
+    if SINGLE:
+        c = at_least(x, real(-131) / b)
+        high = real(20) / b
+    else:
+        c = at_least(x, real(-880) / b)
+        high = real(40) / b
     z = b * c
     y = gate(c, z, product_rest(b, c, z))
-    return flip(y if x < real(20 if SINGLE else 40) / b else x, beta)
+    return flip(y if x < high else x, beta)
 
 
 @scalar
@@ -212,32 +213,33 @@ def silu_backward(grad, x, beta):
     x = flip(x, beta)
     a = at_most(magnitude(x), real(110 if SINGLE else 768) / b)
     z = b * a
-    q = raised_exp(-z, product_rest(b, a, z))
-    s = q / (lowered(q) + real(1))
-    d = lowered(s * fma(lowered(s), z, real(1) - z))
-    d = d if x < 0 else real(1) - d
+    low = product_rest(b, a, z)
+    e = lowered(raised_exp(real(1), -z, low))
+    r = real(1) / (e + real(1))
+    d = lowered(raised_exp(fma(e * r, z, real(1) - z), -z, low) * r)
+    d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
 
 @scalar
 def hard_swish(x):
     y = (x + real(3)) * real(0.16666666666666666)
-    y = x * (real(1) if y > 1 else y)
-    return real(-0.0) if x <= -3 else y
+    y = x * (real(1) if y > real(1) else y)
+    return real(-0.0) if x <= real(-3) else y
 
 
 @scalar
 def hard_swish_backward(grad, x):
     d = (x + x + real(3)) * real(0.16666666666666666)
-    d = real(0) if x <= -3 else d
-    return grad * (real(1) if x >= 3 else d)
+    d = real(0) if x <= real(-3) else d
+    return grad * (real(1) if x >= real(3) else d)
 
 
 @scalar
 def gelu(x):
     a = at_most(magnitude(x), real(14.9 if SINGLE else 38.9))
-    e = a * raised_gauss(a)
-    return (real(-0.0) if x < 0 else x) - fma(e, mills_rest(a), e) / mills_base(a)
+    e = raised_gauss(a, a)
+    return (real(-0.0) if x < real(0) else x) - fma(e, mills_rest(a), e) / mills_base(a)
 
 
 @scalar
@@ -245,8 +247,8 @@ def gelu_backward(grad, x):
     # At -a the derivative is e**(-a*a/2) (R - a / sqrt(2 pi)), R = Phi(-a) e**(a*a/2); at a it is one minus that.
     a = at_most(magnitude(x), real(14.9 if SINGLE else 38.9))
     r = raised(real(1) + mills_rest(a)) / mills_base(a)
-    d = lowered(raised_gauss(a) * fma(a, real(-0.3989422804014327), r))
-    d = d if x < 0 else real(1) - d
+    d = lowered(raised_gauss(fma(a, real(-0.3989422804014327), r), a))
+    d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
 
@@ -254,26 +256,31 @@ def gelu_backward(grad, x):
 def gelu_tanh(x):
     if SINGLE:
         z = at_least(x, real(-10.9))
-        y = z / (gelu_tanh_exp(z, -32) + real(2.3283064365386963e-10)) * real(2.3283064365386963e-10)
+        y = z / (gelu_tanh_exp(real(1), z, -32) + real(2.3283064365386963e-10)) * real(2.3283064365386963e-10)
     else:
         z = at_least(x, real(-21.9))
         y = gate(z, gelu_tanh_head(z), gelu_tanh_rest(z))
-    return y if x < real(6 if SINGLE else 9) else x
+    return y if x < real(8) else x
 
 
 @scalar
 def gelu_tanh_backward(grad, x):
     # As silu_backward with z = w(a) in the exponential and z = a w'(a) in the factor.
+    a = magnitude(x)
     if SINGLE:
-        a = at_most(magnitude(x), real(10.9))
-        q = gelu_tanh_exp(a, 64)
+        a = at_most(a, real(10.9))
+        e = lowered(gelu_tanh_exp(real(1), a, 64))
     else:
-        a = at_most(magnitude(x), real(21.7))
-        q = raised_exp(-gelu_tanh_head(a), gelu_tanh_rest(a))
-    w = fma(a * a, real(0.21406894427593735), real(1.5957691216057308))
-    s = q / (lowered(q) + real(1))
-    d = lowered(s * fma(lowered(s), a * w, fma(-a, w, real(1))))
-    d = d if x < 0 else real(1) - d
+        a = at_most(a, real(21.7))
+        e = lowered(raised_exp(real(1), -gelu_tanh_head(a), gelu_tanh_rest(a)))
+    r = head(a)
+    w = fma((a - r) * (a + r), real(0.21406444881780074), real(1.5957691216057308))
+    w = fma(r * r, real(0.21406444881780074), w)
+    r = real(1) / (e + real(1))
+    h = fma(e * r, a * w, fma(-a, w, real(1)))
+    q = gelu_tanh_exp(h, a, 64) if SINGLE else raised_exp(h, -gelu_tanh_head(a), gelu_tanh_rest(a))
+    d = lowered(q * r)
+    d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
 
@@ -281,24 +288,22 @@ def gelu_tanh_backward(grad, x):
 def mish(x):
     # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < 0 and 1 - 2 / (n + 2) above.
     z = at_least(x, real(-110 if SINGLE else -768))
-    q = raised_exp(z, real(0))
-    e = lowered(q)
-    num = fma(e, e, e) if x < 0 else real(2)
-    base = lowered(z * q) if x < 0 else z
+    e = lowered(raised_exp(real(1), z, real(0)))
+    num = fma(e, e, e) if x < real(0) else real(2)
+    base = lowered(raised_exp(z, z, real(0))) if x < real(0) else z
     y = fma(-base, num / fma(e, e + real(2), real(2)), base)
-    return y if x < 0 else (with_sign(y, x) if x < real(10 if SINGLE else 20) else x)
+    return with_sign(y, x) if x < real(20) else x
 
 
 @scalar
 def mish_backward(grad, x):
     # With q = e**-abs(x) the derivative is a simple first term and a correction q*q r (x r p + c), r = 1 / (2 + 2 q + q*q) and
     # p = -(4 + 8 q + 4 q*q + q**3), c = -(1 + q) for x < 0; r = 1 / (1 + 2 q + 2 q*q), p = 4 (1 + q), c = -2 above.
-    below = x < 0
+    below = x < real(0)
     a = at_most(magnitude(x), real(110 if SINGLE else 768))
     z = -a if below else a
-    e = raised_exp(-a, real(0))
-    q = lowered(e)
-    first = lowered(e * (real(1) - a)) if below else real(1)
+    q = lowered(raised_exp(real(1), -a, real(0)))
+    first = lowered(raised_exp(real(1) - a, -a, real(0))) if below else real(1)
     r = real(1) / (fma(q, q + real(2), real(2)) if below else fma(q + q, q + real(1), real(1)))
     p = -fma(fma(q + real(4), q, real(8)), q, real(4)) if below else fma(q, real(4), real(4))
     c = real(-1) - q if below else real(-2)

@@ -6,36 +6,45 @@ import types as python
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
 OPTIONS = {"error_model": "numpy"}  # and no fastmath, which would break nan, signed zeros and the rounding tricks
 
 real = float  # inside a scalar, the type it is being compiled for: a bare 0.5 is a float64 and would drag float32 maths to float64
 SINGLE = False  # inside a scalar, whether that type is np.float32; the branch not taken is not compiled
+FUSES = False  # inside a scalar, whether the machine has fused multiply-add
 
 
-def scalar(function):
-    """Make `function` callable in compiled code, where it is compiled for float32 or float64 and inlined.
+def compiled_as(**options):
+    """Make a decorator that makes functions callable in compiled code, where each is compiled for float32 or float64.
 
-    Its first argument that is a real number, or a pointer to real numbers, decides the type.
+    A function's first argument that is a real number, or a pointer to real numbers, decides the type.
     """
 
-    def version(*args):
-        numbers = (getattr(arg, "dtype", arg) for arg in args)
-        single = next((number for number in numbers if isinstance(number, types.Float)), types.float64) == types.float32
-        names = {**function.__globals__, "real": np.float32 if single else np.float64, "SINGLE": single}
-        return python.FunctionType(function.__code__, names, function.__name__)
+    def decorate(function):
+        def version(*args):
+            numbers = (getattr(arg, "dtype", arg) for arg in args)
+            single = next((number for number in numbers if isinstance(number, types.Float)), types.float64) == types.float32
+            names = {**function.__globals__, "real": np.float32 if single else np.float64, "SINGLE": single, "FUSES": fuses()}
+            return python.FunctionType(function.__code__, names, function.__name__)
 
-    overload(function, jit_options={**OPTIONS, "forceinline": True, "no_cfunc_wrapper": True}, strict=False)(version)
-    return function
+        overload(function, jit_options={**OPTIONS, "no_cfunc_wrapper": True, **options}, strict=False)(version)
+        return function
+
+    return decorate
+
+
+scalar = compiled_as(forceinline=True)
+routine = compiled_as()  # for functions with loops: inlining them would only multiply the work of compiling
 
 
 # ---- fused multiply-add ----
 
 
-def fuses(context):
-    """Whether the machine multiplies and adds in one rounding: a function call would take its place elsewhere."""
-    triple, _, features = context.codegen().magic_tuple()
+def fuses():
+    """Whether the machine multiplies and adds in one rounding: elsewhere LLVM would call a function that is 50 times slower."""
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
     return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))
 
 
@@ -45,22 +54,27 @@ def fma(typing, a, b, c):
 
     def codegen(context, builder, signature, given):
         a, b, c = given
-        return builder.fma(a, b, c) if fuses(context) else builder.fadd(builder.fmul(a, b), c)
+        return builder.fma(a, b, c) if fuses() else builder.fadd(builder.fmul(a, b), c)
 
     return a(a, b, c), codegen
 
 
-@intrinsic
-def fused32(typing, a, b, c):
-    """The same for float32 alone, in one rounding (but for ties) elsewhere too: the product is exact in float64."""
+@scalar
+def fused32(a, b, c):
+    # The same for float32 alone, in one rounding (but for ties) elsewhere too: the product is exact in float64.
+    return fma(a, b, c) if FUSES else real(np.float64(a) * b + c)
 
-    def codegen(context, builder, signature, given):
-        if fuses(context):
-            return builder.fma(*given)
-        a, b, c = (builder.fpext(x, ir.DoubleType()) for x in given)
-        return builder.fptrunc(builder.fadd(builder.fmul(a, b), c), given[0].type)
 
-    return a(a, b, c), codegen
+@scalar
+def product_rest(a, b, ab):
+    # a*b - ab, the rounding error of the product ab, exact on every machine.
+    if SINGLE:
+        return fused32(a, b, -ab)
+    if FUSES:
+        return fma(a, b, -ab)
+    ah = head(a)
+    bh = head(b)
+    return ah * bh - ab + ah * (b - bh) + (a - ah) * bh + (a - ah) * (b - bh)
 
 
 # ---- bits: each function gets its real arguments as integers of the same width, and returns such an integer ----

@@ -11,15 +11,17 @@ import numpy as np
 from numba import cfunc, types
 from numba.core.caching import FunctionCache
 
-from fastact.numba_kernels.bits import OPTIONS, real, scalar
-from fastact.numba_kernels.loops import add_up, each, element1, element2, element3, first, is_null, largest, offset, stack
+from fastact.numba_kernels.bits import OPTIONS, routine, scalar
+from fastact.numba_kernels.loops import add_up, each, first, is_null, largest, offset, stack
 from fastact.numba_kernels.primitives import log1p
 from fastact.numba_kernels.row_loops import BLOCK, contract, normalise, pick, place, reduce, row_excess, shift, spread
 
 COMPILED = {}
 """The compiled functions by name of the operation and dtype, which keep the machine code alive."""
 
-STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).digest()[:7], "big")
+STAMP = int.from_bytes(
+    hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).digest()[:7], "big"
+)
 """A hash of this wing's sources. Every kernel closes over it, for Numba's cache key has the closure but not the functions called."""
 
 
@@ -29,7 +31,7 @@ STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in sor
 def map1(stamp, f, count):
     def kernel(out, a, b, c, p, n):
         _ = stamp
-        each(n, element1, f, out, a, first(p, count))
+        each(n, out, f, a, *first(p, count))
 
     return kernel
 
@@ -37,7 +39,7 @@ def map1(stamp, f, count):
 def map2(stamp, f, count):
     def kernel(out, a, b, c, p, n):
         _ = stamp
-        each(n, element2, f, out, a, b, first(p, count))
+        each(n, out, f, a, b, *first(p, count))
 
     return kernel
 
@@ -45,14 +47,14 @@ def map2(stamp, f, count):
 def map3(stamp, f, count):
     def kernel(out, a, b, c, p, n):
         _ = stamp
-        each(n, element3, f, out, a, b, c, first(p, count))
+        each(n, out, f, a, b, c, *first(p, count))
 
     return kernel
 
 
 @scalar
-def scaled_element(i, f, out, a, b, params, scale):
-    out[i] = scale * f(a[i], b[i], *params)
+def scaled(scale, f, a, b, params):
+    return scale * f(a, b, *params)
 
 
 def gradient(stamp, f, count):
@@ -60,48 +62,27 @@ def gradient(stamp, f, count):
 
     def kernel(out, a, b, c, p, n):
         _ = stamp
-        each(n, scaled_element, f, out, a, b, first(p, count), p[count])
+        each(n, out, scaled, p[count], f, a, b, first(p, count))
 
     return kernel
 
 
-def rows(stamp, loop, term, finish):
-    def kernel(out, a, b, c, n, width, stride):
-        _ = stamp
-        loop(term, finish, out, a, b, c, n, width, stride)
-
-    return kernel
-
-
-def picks(stamp, loop, f):
-    def kernel(out, a, b, n, width, stride):
-        _ = stamp
-        loop(f, out, a, b, n, width, stride)
-
-    return kernel
-
-
-@scalar
+@routine
 def weigh_row(cost, x, t, top, log_total, n):
     """The cost of a row of dense weights, and the sum of the weights."""
     block = stack(top, BLOCK)
     value = mass = 0.0
     for start in range(0, n, BLOCK):
-        size = min(BLOCK, n - start)
-        each(size, element2, cost, block, offset(x, start), offset(t, start), (top, log_total))
+        size = BLOCK if n - start > BLOCK else n - start
+        each(size, block, cost, offset(x, start), offset(t, start), top, log_total)
         value += add_up(block, size)
         mass += add_up(offset(t, start), size)
     return value, mass
 
 
 @scalar
-def label_slope(i, term, slope, out, x, top, factor, scale):
-    out[i] = slope(term(x[i], top), real(0), factor, scale)
-
-
-@scalar
-def dense_slope(i, term, slope, out, x, t, top, factor, scale):
-    out[i] = slope(term(x[i], top), t[i], factor, scale)
+def class_slope(term, slope, x, weight, top, factor, scale):
+    return slope(term(x, top), weight, factor, scale)
 
 
 def row_loss(stamp, term, cost, slope):
@@ -124,9 +105,9 @@ def row_loss(stamp, term, cost, slope):
             return value
         factor = type(top)(scale * (mass + 2.0 * z_loss * lse) / (1.0 + excess))
         if is_null(t):
-            each(n, label_slope, term, slope, grad, x, top, factor, scale)
+            each(n, grad, class_slope, term, slope, x, type(top)(0), top, factor, scale)
         else:
-            each(n, dense_slope, term, slope, grad, x, t, top, factor, scale)
+            each(n, grad, class_slope, term, slope, x, t, top, factor, scale)
         if label >= 0:
             grad[label] -= at_label * scale
         return value
@@ -148,14 +129,13 @@ def find(op, suffix=""):
 
 
 def row_kernel(op):
-    """The loop that suits an operation on rows: told by its gufunc signature, and by the scalars it is made of."""
+    """The kernel that suits an operation on rows: told by its gufunc signature, and by the scalars it is made of."""
     finish = find(op)
     if op.is_backward:
-        summed = len(op.inputs) == 2
-        return rows(STAMP, contract if summed else spread, find(op, "_term") if summed else finish, finish)
+        return contract(STAMP, find(op, "_term"), finish) if len(op.inputs) == 2 else spread(STAMP, finish)
     if op.core.endswith("->()"):
-        return rows(STAMP, reduce, find(op, "_term"), finish)
-    return rows(STAMP, normalise if finish.__code__.co_argcount == 2 else shift, find(op, "_term"), finish)
+        return reduce(STAMP, find(op, "_term"), finish)
+    return (normalise if finish.__code__.co_argcount == 2 else shift)(STAMP, find(op, "_term"), finish)
 
 
 def functions(op):
@@ -163,7 +143,7 @@ def functions(op):
     if op.kind == "rows":
         return {"main": row_kernel(op)}
     if op.kind == "pick":
-        return {"main": picks(STAMP, place if op.is_backward else pick, find(op))}
+        return {"main": (place if op.is_backward else pick)(STAMP, find(op))}
     if op.kind == "row_loss":
         forward = op.forward or op
         return {"main": row_loss(STAMP, find(forward, "_term"), find(forward), find(forward.backward_op))}

@@ -5,8 +5,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastact.numba_kernels.bits import scalar
-
 LANES = 16  # partial results of a row: element i goes to lane i % 16
 
 
@@ -21,43 +19,41 @@ class Distinct(ir.values.MDValue):
         super().descr(buf)
 
 
-def run_loop(builder, n, call):
-    """Emit ``for i in range(n): call(i)`` with the promise that no iteration touches memory which another one writes.
-
-    The promise spares LLVM its run-time alias check, which fails for ``out == x`` and would leave a scalar loop, 4 to 8 times slower.
-    """
-    module, function = builder.module, builder.function
-    loop, accesses = Distinct(module), Distinct(module)
-    loop.operands = (loop, module.add_metadata(["llvm.loop.parallel_accesses", accesses]))
-    before, zero = builder.block, n.type(0)
-    body, after = builder.append_basic_block("each"), builder.append_basic_block("each.end")
-    builder.cbranch(builder.icmp_signed(">", n, zero), body, after)
-    builder.position_at_end(body)
-    i = builder.phi(n.type)
-    i.add_incoming(zero, before)
-    call(i)
-    following = builder.add(i, n.type(1), flags=["nsw", "nuw"])
-    i.add_incoming(following, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, n), body, after).set_metadata("llvm.loop", loop)
-    for block in function.blocks[function.blocks.index(body) :]:
-        for instruction in block.instructions:
-            if isinstance(instruction, (ir.CallInstr, ir.LoadInstr, ir.StoreInstr)):
-                instruction.set_metadata("llvm.access.group", accesses)
-    builder.position_at_end(after)
-
-
 @intrinsic
-def each(typing, n, body, *args):
-    """``for i in range(n): body(i, *args)``, vectorised: iterations must be independent, but arrays may be the same array."""
-    inner = typing.resolve_function_type(body, (types.intp, *args), {})
+def each(typing, n, out, f, *operands):
+    """``for i in range(n): out[i] = f(*operands)``, vectorised, where an operand that is a pointer stands for its element i.
+
+    No iteration may touch what another one writes, but arrays may be the same array. The loop carries that promise, which spares LLVM its
+    run-time alias check: the check fails for ``out == x`` and would leave a scalar loop, 4 to 8 times slower.
+    """
+    elements = [operand.dtype if isinstance(operand, types.CPointer) else operand for operand in operands]
+    inner = typing.resolve_function_type(f, elements, {})
 
     def codegen(context, builder, signature, given):
-        function = context.get_function(body, inner)
-        operands = cgutils.unpack_tuple(builder, given[2])
-        run_loop(builder, given[0], lambda i: function(builder, [i, *operands]))
+        module, function = builder.module, context.get_function(f, inner)
+        n, target, _, packed = given
+        loop, accesses = Distinct(module), Distinct(module)
+        loop.operands = (loop, module.add_metadata(["llvm.loop.parallel_accesses", accesses]))
+        before, body, after = builder.block, builder.append_basic_block("each"), builder.append_basic_block("each.end")
+        builder.cbranch(builder.icmp_signed(">", n, n.type(0)), body, after)
+        builder.position_at_end(body)
+        i = builder.phi(n.type)
+        i.add_incoming(n.type(0), before)
+        values = cgutils.unpack_tuple(builder, packed)
+        for k, operand in enumerate(operands):
+            if isinstance(operand, types.CPointer):
+                values[k] = builder.load(builder.gep(values[k], [i]))
+                values[k].set_metadata("llvm.access.group", accesses)
+        values = [context.cast(builder, *given) for given in zip(values, elements, inner.args, strict=True)]
+        result = context.cast(builder, function(builder, values), inner.return_type, out.dtype)
+        builder.store(result, builder.gep(target, [i])).set_metadata("llvm.access.group", accesses)
+        following = builder.add(i, n.type(1), flags=["nsw", "nuw"])
+        i.add_incoming(following, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following, n), body, after).set_metadata("llvm.loop", loop)
+        builder.position_at_end(after)
         return context.get_dummy_value()
 
-    return types.void(n, body, types.StarArgTuple(args)), codegen
+    return types.void(n, out, f, types.StarArgTuple(operands)), codegen
 
 
 def fold(builder, number, x, n, start, combine):
@@ -145,31 +141,3 @@ def is_null(typing, pointer):
         return cgutils.is_null(builder, given[0])
 
     return types.boolean(pointer), codegen
-
-
-# ---- what is done at each element ----
-
-
-@scalar
-def fill(i, out, value):
-    out[i] = value
-
-
-@scalar
-def copy(i, out, a):
-    out[i] = a[i]
-
-
-@scalar
-def element1(i, f, out, a, params):
-    out[i] = f(a[i], *params)
-
-
-@scalar
-def element2(i, f, out, a, b, params):
-    out[i] = f(a[i], b[i], *params)
-
-
-@scalar
-def element3(i, f, out, a, b, c, params):
-    out[i] = f(a[i], b[i], c[i], *params)

@@ -5,81 +5,94 @@ blocks in float64. So every layout and thread count gives the same bits.
 """
 
 from math import inf
+from operator import add
+from operator import pos as same
 
-from fastact.numba_kernels.bits import real, scalar
-from fastact.numba_kernels.loops import LANES, add_up, copy, each, element1, element2, element3, fill, largest, offset, stack
+from fastact.numba_kernels.bits import real, routine, scalar
+from fastact.numba_kernels.loops import LANES, add_up, each, largest, offset, stack
 
 BLOCK = 1024
 COLUMNS = 64  # columns handled together ...
-SUMS = LANES * COLUMNS  # ... and the lanes of all of them: lane l of column j at l * COLUMNS + j
+SUMS = LANES * COLUMNS  # ... and the lanes of all of them: lane k of column j at k * COLUMNS + j
+
+
+@scalar
+def larger(old, new):
+    return new if new > old else old
+
+
+@scalar
+def untied(term, x, top):
+    """The term of an element that is no maximum, 0 for one that is."""
+    e = term(x, top)
+    return real(0) if x == top else e
+
+
+@scalar
+def count_tie(ties, x, top):
+    return ties + 1.0 if x == top else ties
+
+
+@scalar
+def less_one(total, ties):
+    return total + (ties - 1.0)
 
 
 # ---- one contiguous row: a maximum, one pass of terms that are summed in lanes, one pass that finishes ------------------
 
 
-@scalar
+@routine
 def normalise_row(term, finish, y, x, n):
     """Store and sum the terms of a row, then divide them by their sum."""
     top = largest(x, n)
     total = 0.0
     for start in range(0, n, BLOCK):
-        size = min(BLOCK, n - start)
-        each(size, element1, term, offset(y, start), offset(x, start), (top,))
+        size = BLOCK if n - start > BLOCK else n - start
+        each(size, offset(y, start), term, offset(x, start), top)
         total += add_up(offset(y, start), size)
-    each(n, element1, finish, y, y, (real(total),))
+    each(n, y, finish, y, real(total))
 
 
-@scalar
-def untied_term(i, term, out, x, top):
-    e = term(x[i], top)
-    out[i] = real(0) if x[i] == top else e
-
-
-@scalar
+@routine
 def row_excess(term, x, top, n):
     """The sum of a row's terms without one maximum."""
     block = stack(top, BLOCK)
     total = 0.0
     ties = 0
     for start in range(0, n, BLOCK):
-        size = min(BLOCK, n - start)
-        each(size, untied_term, term, block, offset(x, start), top)
+        size = BLOCK if n - start > BLOCK else n - start
+        each(size, block, untied, term, offset(x, start), top)
         total += add_up(block, size)
     for i in range(n):
         ties += 1 if x[i] == top else 0
-    return real(total + (ties - 1))
+    return real(less_one(total, ties))
 
 
-@scalar
+@routine
 def shift_row(term, finish, y, x, n):
     top = largest(x, n)
-    each(n, element1, finish, y, x, (top, row_excess(term, x, top, n)))
+    each(n, y, finish, x, top, row_excess(term, x, top, n))
 
 
-@scalar
+@routine
 def reduce_row(term, finish, y, x, n):
     top = largest(x, n)
     y[0] = finish(top, row_excess(term, x, top, n))
 
 
-@scalar
+@routine
 def contract_row(term, finish, out, a, b, n):
     """Sum the terms of two rows, then combine both rows with that sum."""
     block = stack(a[0], BLOCK)
     total = 0.0
     for start in range(0, n, BLOCK):
-        size = min(BLOCK, n - start)
-        each(size, element2, term, block, offset(a, start), offset(b, start), ())
+        size = BLOCK if n - start > BLOCK else n - start
+        each(size, block, term, offset(a, start), offset(b, start))
         total += add_up(block, size)
-    each(n, element2, finish, out, a, b, (real(total),))
+    each(n, out, finish, a, b, real(total))
 
 
-@scalar
-def spread_element(i, finish, out, a, b, c):
-    out[i] = finish(a, b[i], c)
-
-
-@scalar
+@routine
 def pick_row(takes, out, which, x, n):
     best = x[0]
     chosen = 0
@@ -91,216 +104,218 @@ def pick_row(takes, out, which, x, n):
     which[0] = chosen
 
 
+@routine
+def place_row(chosen, out, grad, which, n):
+    for i in range(n):
+        out[i] = chosen(grad, which == i)
+
+
 # ---- rows side by side, element i of row j at i * stride + j: 64 columns at a time ----------------------------------------
 
 
-@scalar
-def raise_top(j, top, x):
-    top[j] = x[j] if x[j] > top[j] else top[j]
-
-
-@scalar
+@routine
 def column_tops(top, x, n, width, stride):
-    each(width, fill, top, real(-inf))
+    each(width, top, same, real(-inf))
     for i in range(n):
-        each(width, raise_top, top, offset(x, i * stride))
+        each(width, top, larger, top, offset(x, i * stride))
 
 
 @scalar
-def add_lane(k, lanes, others):
-    lanes[k] += others[k]
+def add_to_lane(lanes, i, terms, width):
+    lane = offset(lanes, (i & (LANES - 1)) * COLUMNS)
+    each(width, lane, add, lane, terms)
 
 
-@scalar
-def add_total(j, total, lanes, others):
-    total[j] += lanes[j] + others[j]
-
-
-@scalar
+@routine
 def add_lanes(total, lanes):
-    """Add every column's 16 lanes by halving, in the order of `add_up`, to the column's total."""
-    each(8 * COLUMNS, add_lane, lanes, offset(lanes, 8 * COLUMNS))
-    each(4 * COLUMNS, add_lane, lanes, offset(lanes, 4 * COLUMNS))
-    each(2 * COLUMNS, add_lane, lanes, offset(lanes, 2 * COLUMNS))
-    each(COLUMNS, add_total, total, lanes, offset(lanes, COLUMNS))
+    """Add every column's 16 lanes by halving, in the order of `add_up`, to the column's total, and clear them."""
+    each(8 * COLUMNS, lanes, add, lanes, offset(lanes, 8 * COLUMNS))
+    each(4 * COLUMNS, lanes, add, lanes, offset(lanes, 4 * COLUMNS))
+    each(2 * COLUMNS, lanes, add, lanes, offset(lanes, 2 * COLUMNS))
+    each(COLUMNS, lanes, add, lanes, offset(lanes, COLUMNS))
+    each(COLUMNS, total, add, total, lanes)
+    each(SUMS, lanes, same, real(0))
 
 
-@scalar
-def lane_of(lanes, i):
-    return offset(lanes, (i & (LANES - 1)) * COLUMNS)
-
-
-@scalar
-def rounded(j, out, total):
-    out[j] = real(total[j])
-
-
-@scalar
-def store_term(j, term, y, x, top, lane):
-    e = term(x[j], top[j])
-    y[j] = e
-    lane[j] += e
-
-
-@scalar
+@routine
 def normalise_columns(term, finish, y, x, n, width, stride):
     top, lanes, total = stack(x[0], COLUMNS), stack(x[0], SUMS), stack(0.0, COLUMNS)
     column_tops(top, x, n, width, stride)
-    each(COLUMNS, fill, total, 0.0)
+    each(COLUMNS, total, same, 0.0)
+    each(SUMS, lanes, same, real(0))
     for start in range(0, n, BLOCK):
-        each(SUMS, fill, lanes, real(0))
-        for i in range(start, min(start + BLOCK, n)):
-            each(width, store_term, term, offset(y, i * stride), offset(x, i * stride), top, lane_of(lanes, i))
+        for i in range(start, start + BLOCK if n - start > BLOCK else n):
+            terms = offset(y, i * stride)
+            each(width, terms, term, offset(x, i * stride), top)
+            add_to_lane(lanes, i, terms, width)
         add_lanes(total, lanes)
-    each(width, rounded, top, total)
+    each(width, top, same, total)
     for i in range(n):
-        each(width, element2, finish, offset(y, i * stride), offset(y, i * stride), top, ())
+        each(width, offset(y, i * stride), finish, offset(y, i * stride), top)
 
 
-@scalar
-def add_untied(j, term, x, top, lane, ties):
-    e = term(x[j], top[j])
-    tied = x[j] == top[j]
-    lane[j] += real(0) if tied else e
-    ties[j] += 1.0 if tied else 0.0
-
-
-@scalar
-def excess_of(j, excess, total, ties):
-    excess[j] = real(total[j] + (ties[j] - 1.0))
-
-
-@scalar
+@routine
 def column_excess(excess, term, top, x, n, width, stride):
-    lanes, total, ties = stack(x[0], SUMS), stack(0.0, COLUMNS), stack(0.0, COLUMNS)
-    each(COLUMNS, fill, total, 0.0)
-    each(COLUMNS, fill, ties, 0.0)
+    lanes, terms = stack(x[0], SUMS), stack(x[0], COLUMNS)
+    total, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
+    each(COLUMNS, total, same, 0.0)
+    each(COLUMNS, ties, same, 0.0)
+    each(SUMS, lanes, same, real(0))
     for start in range(0, n, BLOCK):
-        each(SUMS, fill, lanes, real(0))
-        for i in range(start, min(start + BLOCK, n)):
-            each(width, add_untied, term, offset(x, i * stride), top, lane_of(lanes, i), ties)
+        for i in range(start, start + BLOCK if n - start > BLOCK else n):
+            each(width, terms, untied, term, offset(x, i * stride), top)
+            add_to_lane(lanes, i, terms, width)
+            each(width, ties, count_tie, ties, offset(x, i * stride), top)
         add_lanes(total, lanes)
-    each(width, excess_of, excess, total, ties)
+    each(width, excess, less_one, total, ties)
 
 
-@scalar
+@routine
 def shift_columns(term, finish, y, x, n, width, stride):
     top, excess = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
     column_tops(top, x, n, width, stride)
     column_excess(excess, term, top, x, n, width, stride)
     for i in range(n):
-        each(width, element3, finish, offset(y, i * stride), offset(x, i * stride), top, excess, ())
+        each(width, offset(y, i * stride), finish, offset(x, i * stride), top, excess)
 
 
-@scalar
+@routine
 def reduce_columns(term, finish, y, x, n, width, stride):
     top, excess = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
     column_tops(top, x, n, width, stride)
     column_excess(excess, term, top, x, n, width, stride)
-    each(width, element2, finish, y, top, excess, ())
+    each(width, y, finish, top, excess)
 
 
-@scalar
-def add_term(j, term, a, b, lane):
-    lane[j] += term(a[j], b[j])
-
-
-@scalar
+@routine
 def contract_columns(term, finish, out, a, b, n, width, stride):
-    sums, lanes, total = stack(a[0], COLUMNS), stack(a[0], SUMS), stack(0.0, COLUMNS)
-    each(COLUMNS, fill, total, 0.0)
+    lanes, terms = stack(a[0], SUMS), stack(a[0], COLUMNS)
+    total = stack(0.0, COLUMNS)
+    each(COLUMNS, total, same, 0.0)
+    each(SUMS, lanes, same, real(0))
     for start in range(0, n, BLOCK):
-        each(SUMS, fill, lanes, real(0))
-        for i in range(start, min(start + BLOCK, n)):
-            each(width, add_term, term, offset(a, i * stride), offset(b, i * stride), lane_of(lanes, i))
+        for i in range(start, start + BLOCK if n - start > BLOCK else n):
+            each(width, terms, term, offset(a, i * stride), offset(b, i * stride))
+            add_to_lane(lanes, i, terms, width)
         add_lanes(total, lanes)
-    each(width, rounded, sums, total)
+    each(width, terms, same, total)
     for i in range(n):
         here = i * stride
-        each(width, element3, finish, offset(out, here), offset(a, here), offset(b, here), sums, ())
+        each(width, offset(out, here), finish, offset(a, here), offset(b, here), terms)
 
 
 @scalar
-def pick_better(j, takes, out, which, x, i):
-    better = takes(x[j], out[j])
-    out[j] = x[j] if better else out[j]
-    which[j] = i if better else which[j]
+def pick_index(takes, x, best, which, i):
+    return i if takes(x, best) else which
 
 
 @scalar
-def place_element(j, chosen, out, grad, which, i):
-    out[j] = chosen(grad[j], which[j] == i)
+def pick_value(takes, x, best):
+    return x if takes(x, best) else best
+
+
+@routine
+def pick_columns(takes, out, which, x, n, width, stride):
+    each(width, out, same, x)
+    each(width, which, same, 0)
+    for i in range(1, n):
+        each(width, which, pick_index, takes, offset(x, i * stride), out, which, i)
+        each(width, out, pick_value, takes, offset(x, i * stride), out)
 
 
 @scalar
-def place_row_element(i, chosen, out, grad, which):
-    out[i] = chosen(grad, which == i)
+def placed(chosen, grad, which, i):
+    return chosen(grad, which == i)
 
 
-# ---- one loop for both layouts: stride 1 is a single contiguous row -------------------------------------------------------
+@routine
+def place_columns(chosen, out, grad, which, n, width, stride):
+    for i in range(n):
+        each(width, offset(out, i * stride), placed, chosen, grad, which, i)
 
 
-@scalar
-def normalise(term, finish, y, x, b, c, n, width, stride):
-    if stride == 1:
-        normalise_row(term, finish, y, x, n)
-    else:
-        for j in range(0, width, COLUMNS):
-            normalise_columns(term, finish, offset(y, j), offset(x, j), n, min(COLUMNS, width - j), stride)
+# ---- kernels for both layouts: stride 1 is a single contiguous row --------------------------------------------------------
 
 
-@scalar
-def shift(term, finish, y, x, b, c, n, width, stride):
-    if stride == 1:
-        shift_row(term, finish, y, x, n)
-    else:
-        for j in range(0, width, COLUMNS):
-            shift_columns(term, finish, offset(y, j), offset(x, j), n, min(COLUMNS, width - j), stride)
+def normalise(stamp, term, finish):
+    def kernel(y, x, b, c, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            normalise_row(term, finish, y, x, n)
+        else:
+            for j in range(0, width, COLUMNS):
+                normalise_columns(term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride)
+
+    return kernel
 
 
-@scalar
-def reduce(term, finish, y, x, b, c, n, width, stride):
-    if stride == 1:
-        reduce_row(term, finish, y, x, n)
-    else:
-        for j in range(0, width, COLUMNS):
-            reduce_columns(term, finish, offset(y, j), offset(x, j), n, min(COLUMNS, width - j), stride)
+def shift(stamp, term, finish):
+    def kernel(y, x, b, c, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            shift_row(term, finish, y, x, n)
+        else:
+            for j in range(0, width, COLUMNS):
+                shift_columns(term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride)
+
+    return kernel
 
 
-@scalar
-def contract(term, finish, out, a, b, c, n, width, stride):
-    if stride == 1:
-        contract_row(term, finish, out, a, b, n)
-    else:
-        for j in range(0, width, COLUMNS):
-            here = min(COLUMNS, width - j)
-            contract_columns(term, finish, offset(out, j), offset(a, j), offset(b, j), n, here, stride)
+def reduce(stamp, term, finish):
+    def kernel(y, x, b, c, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            reduce_row(term, finish, y, x, n)
+        else:
+            for j in range(0, width, COLUMNS):
+                reduce_columns(term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride)
+
+    return kernel
 
 
-@scalar
-def spread(term, finish, out, a, b, c, n, width, stride):
-    if stride == 1:
-        each(n, spread_element, finish, out, a[0], b, c[0])
-    else:
-        for i in range(n):
-            each(width, element3, finish, offset(out, i * stride), a, offset(b, i * stride), c, ())
+def contract(stamp, term, finish):
+    def kernel(out, a, b, c, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            contract_row(term, finish, out, a, b, n)
+        else:
+            for j in range(0, width, COLUMNS):
+                contract_columns(
+                    term, finish, offset(out, j), offset(a, j), offset(b, j), n, COLUMNS if width - j > COLUMNS else width - j, stride
+                )
+
+    return kernel
 
 
-@scalar
-def pick(takes, out, which, x, n, width, stride):
-    if stride == 1:
-        pick_row(takes, out, which, x, n)
-    else:
-        each(width, copy, out, x)
-        each(width, fill, which, 0)
-        for i in range(1, n):
-            each(width, pick_better, takes, out, which, offset(x, i * stride), i)
+def spread(stamp, finish):
+    def kernel(out, a, b, c, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            each(n, out, finish, a[0], b, c[0])
+        else:
+            for i in range(n):
+                each(width, offset(out, i * stride), finish, a, offset(b, i * stride), c)
+
+    return kernel
 
 
-@scalar
-def place(chosen, out, grad, which, n, width, stride):
-    if stride == 1:
-        each(n, place_row_element, chosen, out, grad[0], which[0])
-    else:
-        for i in range(n):
-            each(width, place_element, chosen, offset(out, i * stride), grad, which, i)
+def pick(stamp, takes):
+    def kernel(out, which, x, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            pick_row(takes, out, which, x, n)
+        else:
+            pick_columns(takes, out, which, x, n, width, stride)
+
+    return kernel
+
+
+def place(stamp, chosen):
+    def kernel(out, grad, which, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            place_row(chosen, out, grad[0], which[0], n)
+        else:
+            place_columns(chosen, out, grad, which, n, width, stride)
+
+    return kernel

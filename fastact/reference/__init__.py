@@ -1,4 +1,4 @@
-"""Wing 1, the reference: plain NumPy, one block per operation, the judge of the other two wings; importing it fills the register."""
+"""Wing 1, the reference: plain NumPy, one block per operation, the judge of the other wings; importing it fills the register."""
 
 from . import activations, rows, gates, losses  # isort: skip  (the order of the pages is the order of the register)
 

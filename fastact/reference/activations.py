@@ -124,7 +124,7 @@ def sigmoid_backward(grad, y):
     return grad * y * (1 - y)
 
 
-@activation(alias=("log_expit",), range=(-inf, 0), monotone=True, at={-inf: -inf, 0.0: -0.6931471805599453, inf: 0.0}, cost=0.61,
+@activation(alias=("log_expit",), range=(-inf, 0), monotone=True, at={-inf: -inf, 0.0: -0.6931471805599453, inf: -0.0}, cost=0.61,
             formula="-log(1 + exp(-x))", numpy="-np.logaddexp(0, -x)", source="the log-likelihood of the logistic model")
 def log_sigmoid(x):
     """Logarithm of the sigmoid, ``-log(1 + exp(-x))``.
@@ -132,7 +132,8 @@ def log_sigmoid(x):
     >>> fa.log_sigmoid(np.array([-2.0, 0.0, 2.0]))
     array([-2.12692801, -0.69314718, -0.12692801])
     """
-    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+    # negated as a whole: at +inf the limit of small negative numbers is -0, as it is where float32 underflows
+    return -(np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x))))
 
 @log_sigmoid.backward(cost=0.35, formula="grad * (1 - exp(y))", numpy="-grad * np.expm1(y)")
 def log_sigmoid_backward(grad, y):

@@ -7,7 +7,7 @@ import numpy as np
 from fastact.register import OPS
 
 POINTER, SIZE = ctypes.c_void_p, ctypes.c_ssize_t
-_alive = {}
+_alive: dict[tuple[str, str, str], object] = {}
 
 
 def view(address, dtype, n):

@@ -1,0 +1,210 @@
+"""What the tests share: backends, arguments made from the register, points worth testing, and comparison by bits and by ulp."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+import fastact as fa
+from fastact.backends import levels
+from fastact.register import REQUIRED, public_ops
+
+inf, nan = float("inf"), float("nan")
+ROOT = pathlib.Path(fa.__file__).parent
+BACKENDS = [*(f"cython {level}" for level in levels()), "numba", "numpy"]
+FUSED = [name for name in BACKENDS if name in ("cython v3", "cython v4", "cython native", "numba")]
+"""Backends with a fused multiply-add: they promise the same bits."""
+OPS = list(fa.ops.values())
+MAPS = [op for op in OPS if op.kind == "map"]
+FORWARD_MAPS = [op for op in MAPS if not op.is_backward]
+ROWS = [op for op in OPS if op.kind == "rows"]
+LOSSES = [op for op in OPS if op.page == "losses"]
+DTYPES = ["float16", "float32", "float64"]
+INTEGERS = [np.dtype(c) for c in "?bBhHiIlLqQ"]
+
+
+def public_name(op):
+    """The public name of an operation: a loss's gradient is public together with its value."""
+    return next(name for name, other in public_ops().items() if other is op)
+
+
+def namespace(backend):
+    """The functions of a backend, named as in `BACKENDS`."""
+    name, _, level = backend.partition(" ")
+    return fa.get_backend(name, level=level or None)
+
+
+def function(backend, op):
+    return getattr(namespace(backend), public_name(op))
+
+
+def defaults(op):
+    return {p.name: p.default for p in op.params if p.default is not REQUIRED}
+
+
+def settings(op):
+    """The default parameters, and others that satisfy the rules."""
+    if not defaults(op):
+        return [{}]
+    other = {name: 0.75 * value + 0.5 for name, value in defaults(op).items()}
+    assert all(rule.holds(other) for rule in op.rules)
+    return [defaults(op), other]
+
+
+def wide(array):
+    """The same numbers in a dtype that can judge them."""
+    with np.errstate(all="ignore"):  # NumPy's conversions warn of signalling nans
+        return np.asarray(array).astype(np.longdouble if np.asarray(array).dtype == np.float64 else np.float64)
+
+
+def compute_type(dtype):
+    return np.dtype(dtype).type if np.dtype(dtype) != np.float16 else np.float32
+
+
+def exact(op, arrays, params=None, dtype=None, **options):
+    """The reference in higher precision, with the parameters rounded as the kernels get them."""
+    dtype = dtype or arrays[0].dtype
+    rounded = {name: wide(compute_type(dtype)(value)) for name, value in (params or defaults(op)).items()}
+    judge = np.longdouble if dtype == np.float64 else np.float64
+    with np.errstate(all="ignore"):
+        widened = [np.asarray(a).astype(judge) if np.asarray(a).dtype.kind == "f" else a for a in arrays]
+    return op(*widened, **rounded, **options)
+
+
+def spacing(value, dtype):
+    """One unit in the last place of `value`, for finite numbers; the smallest subnormal's below the normal numbers."""
+    info = np.finfo(dtype)
+    size = np.clip(np.abs(value), float(info.smallest_normal), float(info.max)).astype(np.longdouble)
+    return np.ldexp(np.longdouble(1), np.frexp(size)[1] - 1 - info.nmant)
+
+
+def ulp_error(result, true, dtype=None, term=None):
+    """The error in units in the last place of the true value, or of the larger `term`; nan and inf count 0 where right, else inf."""
+    dtype = dtype or result.dtype
+    with np.errstate(all="ignore"):
+        rounded = np.asarray(true).astype(dtype)
+        size = np.abs(true) if term is None else np.maximum(np.abs(true), np.abs(term))
+        error = np.abs(result.astype(np.longdouble) - true) / spacing(size, dtype)
+        # A true value that rounds to the largest number may be an infinity one ulp on, and the reverse.
+        top = float(np.finfo(dtype).max) * (1 - 4 * float(np.finfo(dtype).eps))
+        edge = (np.abs(true) >= top) & (np.abs(result) >= top) & (result * np.sign(true) > 0)
+        good = (np.isnan(result) & np.isnan(true)) | (result == rounded) & np.isinf(result) | edge
+        return np.where(good, 0, np.where(np.isfinite(result) & np.isfinite(true), error, inf))
+
+
+def largest_term(op, arrays, params, dtype):
+    """The largest of the terms whose sum is a slope: what the error of a backward pass is measured by, with grad = 1.
+
+    From the input: a function x * g(x) has the slope g + x * g'. From the output: the slopes declared at kinks are the constants added.
+    """
+    values = {name: float(v) for name, v in params.items()}
+    slope = np.abs(exact(op, arrays, params, dtype))
+    if op.forward.reads == ("x",):
+        x = wide(arrays[1])
+        with np.errstate(all="ignore"):
+            g = exact(op.forward, [arrays[1]], params, dtype) / x
+            other = slope - g
+        terms = np.maximum(np.where(np.isfinite(g), np.abs(g), 0), np.where(np.isfinite(other), np.abs(other), 0))
+        return np.maximum(slope, terms)
+    constants = [abs(float(eval(text, {}, values))) for text in op.forward.kinks.values()]
+    return np.maximum(slope, max(constants, default=0.0))
+
+
+def same(got, want, message=""):
+    """Assert the same bits, dtype and shape; every nan is like every other."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.dtype == want.dtype, (message, got.dtype, want.dtype)
+    assert got.shape == want.shape, (message, got.shape, want.shape)
+    if not different(got, want).any():
+        return
+    wrong = different(got, want)
+    place = np.unravel_index(np.argmax(wrong), got.shape) if got.ndim else ()
+    raise AssertionError(f"{message}: {wrong.sum()} of {got.size} differ, first at {place}: {got[place]!r} for {want[place]!r}")
+
+
+def different(got, want):
+    if got.dtype.kind != "f":
+        return got != want
+    word = f"u{got.dtype.itemsize}"
+    native = got.dtype.newbyteorder("=")
+    one, two = (np.ascontiguousarray(a, native).view(word) for a in (got, want))
+    return ((one != two) & ~(np.isnan(got) & np.isnan(want))).reshape(got.shape)
+
+
+def specials(dtype):
+    info = np.finfo(dtype)
+    positive = [0.0, info.smallest_subnormal, info.smallest_normal, info.eps, 1.0, 3.0, 1e3, info.max, inf, nan]
+    values = np.array(positive, dtype)
+    return np.concatenate([values, -values])
+
+
+def points(dtype, count=4000, seed=1):
+    """Numbers that find errors: random bit patterns, uniform ones, tiny ones, the tails, neighbours of round numbers, specials."""
+    rng = np.random.default_rng(seed)
+    info = np.finfo(dtype)
+    word = np.dtype(f"u{info.dtype.itemsize}")
+    patterns = rng.integers(0, np.iinfo(word).max, count, dtype=word, endpoint=True).view(dtype)
+    tail = -np.log(float(info.smallest_subnormal)) + 5
+    spread = [rng.uniform(-s, s, count) for s in (1, 4, 12, 40, tail)]
+    small = np.sign(rng.uniform(-1, 1, count)) * 2.0 ** rng.uniform(-30, 1, count)
+    root = np.linspace(-np.sqrt(2 * tail), np.sqrt(2 * tail), count)  # where exp(-x * x / 2) ends
+    round_numbers = np.concatenate([np.arange(-20, 21) / 2, 0.25 * np.arange(-8, 9), [tail, -tail, 88, -88, 104, -104]]).astype(dtype)
+    near = [round_numbers]
+    for _ in range(3):
+        near = [np.nextafter(near[0], info.dtype.type(-inf)), *near, np.nextafter(near[-1], info.dtype.type(inf))]
+    subnormal = (np.arange(1, 200) * float(info.smallest_subnormal)).astype(dtype)
+    with np.errstate(over="ignore"):
+        narrow = [np.asarray(a).astype(dtype) for a in (*spread, small, root)]
+    return np.concatenate([patterns, *narrow, *near, subnormal, -subnormal, specials(dtype)])
+
+
+def inputs(op, x, params=None, grad=None, seed=2):
+    """Arguments for an elementwise operation at the points `x`: its output where it reads that; grad random, or as given."""
+    rng = np.random.default_rng(seed)
+    if grad is None:
+        grad = rng.standard_normal(x.shape).astype(x.dtype)
+    y = None
+    if "y" in op.inputs:
+        with np.errstate(all="ignore"):
+            y = exact(op.forward, [x], params, x.dtype).astype(x.dtype)
+    given = {"x": x, "y": y, "grad": np.broadcast_to(np.asarray(grad, x.dtype), x.shape).copy()}
+    return [given[name] for name in op.inputs]
+
+
+def sample(op, shape, dtype, seed=3):
+    """Ordinary arguments of a shape for an elementwise operation, a few special values among them."""
+    rng = np.random.default_rng(seed)
+    x = (4 * rng.standard_normal(shape)).astype(dtype)
+    flat = x.reshape(-1)
+    flat[:: max(1, flat.size // 12)] = np.resize(specials(dtype), flat[:: max(1, flat.size // 12)].size)
+    return inputs(op, x)
+
+
+def row_sample(op, shape, dtype, axis=-1, seed=4):
+    """Ordinary arguments for a row function."""
+    rng = np.random.default_rng(seed)
+    x = (4 * rng.standard_normal(shape)).astype(dtype)
+    forward = op.forward or op
+    reduces = forward.core.endswith("->()")
+    y = np.asarray(forward(wide(x), axis=axis)).astype(dtype)
+    grad = rng.standard_normal(np.shape(y) if reduces else shape).astype(dtype)
+    given = {"x": x, "y": y, "grad": grad}
+    return [given[name] for name in op.inputs]
+
+
+def python(code, timeout=120, **environment):
+    """Run code in a fresh interpreter; gives its result with text output."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("FASTACT_", "OMP_"))}
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT.parent), *filter(None, [env.get("PYTHONPATH")])])
+    env.update(environment)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=env)
+
+
+def run_python(code, **options):
+    """What the code prints; it must succeed without a word on stderr."""
+    done = python(code, **options)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.strip()
