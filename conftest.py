@@ -1,6 +1,6 @@
 """What pytest collects: ``pytest`` runs the tests, ``pytest --benchmark-only`` the benchmarks, and never one with the other.
 
-Also how the benchmarks are shown: short tables in the order of the register, and at the end the speed-ups over NumPy, losses first.
+Also how the benchmarks are shown: short tables in the order of the register, and at the end the speed-ups, losses first.
 """
 
 import importlib.util
@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 BENCH, TESTS = HERE / "bench", HERE / "tests"
 RESULTS = pytest.StashKey[list]()
 
@@ -27,8 +27,8 @@ def only_benchmarks(config):
 
 def named(config, folder):
     """Whether the command line names this folder, or something in it."""
-    start = config.invocation_params.dir
-    paths = [start / arg.partition("::")[0] for arg in config.invocation_params.args if not str(arg).startswith("-")]
+    given = [str(arg).partition("::")[0] for arg in config.invocation_params.args if not str(arg).startswith("-")]
+    paths = [(config.invocation_params.dir / arg).resolve() for arg in given]
     return any(folder in (path, *path.parents) for path in paths)
 
 
@@ -53,7 +53,9 @@ def pytest_benchmark_group_stats(config, benchmarks):
     order = {bench["group"]: place for place, bench in reversed(list(enumerate(benchmarks)))}
     groups = yield
     config.stash[RESULTS] = [
-        {"group": bench["group"], "stats": {"min": bench["min"]}, "extra_info": bench["extra_info"]} for bench in benchmarks
+        {"group": bench["group"], "stats": {"min": bench["min"]}, "extra_info": bench["extra_info"]}
+        for bench in benchmarks
+        if bench["path"] is None  # not one that was loaded to be compared with
     ]
     return sorted(groups, key=lambda pair: order.get(pair[0], len(order)))
 
@@ -61,7 +63,7 @@ def pytest_benchmark_group_stats(config, benchmarks):
 def pytest_report_header(config):
     if not only_benchmarks(config):
         return None
-    return load_report().header()
+    return load_report().machine()
 
 
 @pytest.hookimpl(trylast=True)

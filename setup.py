@@ -95,8 +95,7 @@ class BuildExtensions(build_ext):
 
     def run(self):
         kernel_table.write()
-        extra = {"compiler_directives": {"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False}}
-        translated = {e.name: e.sources for e in cythonize(self.extensions, nthreads=JOBS if JOBS > 1 else 0, **extra)}
+        translated = {e.name: e.sources for e in cythonize(self.extensions, nthreads=JOBS if JOBS > 1 else 0)}
         for extension in self.extensions:
             extension.sources = translated[extension.name]
         super().run()

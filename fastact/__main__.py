@@ -50,23 +50,12 @@ def finite(number):
     return number if math.isfinite(number) else str(number)
 
 
-def available():
-    """What each backend is here: its label, or why it is absent."""
-    found = {}
-    for name in backends.BACKENDS:
-        try:
-            found[name] = fa.get_backend(name).backend
-        except ImportError as error:
-            found[name] = f"absent: {error}"
-    return found
-
-
 def speed(args):
     """Measure every operation and show the table, or JSON."""
     namespace = fa.get_backend(args.backend)
     head = {
         "config": backends.config(),
-        "backends": available(),
+        "backends": measure.available(),
         "measured": namespace.backend,
         "size": args.size,
         "dtype": args.dtype,
@@ -126,11 +115,11 @@ def heading(head):
     config = head["config"]
     lines = [
         f"fastact {config['fastact']}, Python {config['python']}, NumPy {config['numpy']}, built with {config['compiler']}",
-        f"{config['processor']}, supports {config['supports']}; {config['threads']} of {config['usable processors']} processors in use",
+        f"{config['processor']}, supports {config['supports']}; threads: {config['threads']} of {config['usable processors']}",
         f"measured: {head['measured']}; in use: {config['backend']} ({config['because']})",
-        "backends: " + "; ".join(label if label.startswith(name) else f"{name} {label}" for name, label in head["backends"].items()),
-        f"about {head['size']:,} numbers of {head['dtype']} a call, in place where the result fits; x: how many times as fast as NumPy;",
-        "ulp: worst error on a sample, in units in the last place (of the largest term where terms cancel)",
+        "backends: " + "; ".join(head["backends"].values()),
+        f"about {head['size']:,} numbers of {head['dtype']} a call, in place where the result fits",
+        "x: how many times as fast as NumPy; ulp: worst error on a sample (of the largest term where terms cancel)",
     ]
     return lines + head["notes"]
 
@@ -145,7 +134,7 @@ def cells(entry):
 
 
 def figure(number):
-    """A positive number with three digits, or all before the point."""
+    """A positive number with three digits: all that stand before the point, two at most after it."""
     return f"{number:.{max(0, 2 - max(0, math.floor(math.log10(number))))}f}"
 
 

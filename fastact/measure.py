@@ -1,4 +1,4 @@
-"""How functions are measured: valid arguments for any operation, its NumPy baseline, timings, and errors in units in the last place.
+"""How functions are measured: valid arguments for any operation, its NumPy baseline, timings, errors in units in the last place.
 
 Tests, benchmarks and the command line share this file; it walks the register and knows no function by name. Every function here
 that takes arrays takes them in the order of ``op.inputs``, and keywords as `options` gives them.
@@ -6,11 +6,11 @@ that takes arrays takes them in the order of ``op.inputs``, and keywords as `opt
 
 import functools
 import gc
-import sys
 import time
 
 import numpy as np
 
+from fastact import backends
 from fastact.register import OPS, REQUIRED
 
 CHANNELS, PIECES = 100, 4
@@ -33,7 +33,7 @@ def shape_of(op, n_or_shape):
 
 
 def options(op, n_or_shape):
-    """The keywords with which a public function and its `baseline` compute the same: rows along the last axis, required parameters."""
+    """Keywords with which a public function and its `baseline` compute the same: the last axis, and required parameters."""
     given = {"axis": -1} if op.kind == "rows" else {}
     if op.kind == "pick" and op.is_backward:
         given["pieces"] = shape_of(op, n_or_shape)[-1]
@@ -57,8 +57,8 @@ def sample(domain, shape, dtype, rng):
 def arguments(op, n_or_shape, dtype, rng):
     """Valid, contiguous arrays for ``op.inputs``.
 
-    `x` and `pred` come from the domain, `y` and `which` are what the reference makes of x, `grad` is random, `weight` has one entry
-    per channel (axis 1), targets are from 0 to 1 (a number, a probability and a weight alike), or class labels for losses of rows.
+    `x` and `pred` come from the domain, `y` and `which` are what the reference makes of x, `grad` is random, `weight` has one
+    entry per channel (axis 1), targets are from 0 to 1 (a number and a probability alike), or class labels for losses of rows.
     """
     shape, dtype = shape_of(op, n_or_shape), np.dtype(dtype)
     forward = op.forward or op
@@ -107,8 +107,19 @@ def call(namespace, op):
     return getattr(namespace, public_name(op))
 
 
+def available():
+    """What each backend is here, by name: ``"cython v3"``, or ``"numba absent: why"``."""
+    found = {}
+    for name in backends.BACKENDS:
+        try:
+            found[name] = backends.get_backend(name).backend
+        except ImportError as error:
+            found[name] = f"{name} absent: {error}"
+    return found
+
+
 def overwritten(op, arrays, result):
-    """Which argument, by position, an in-place call overwrites: the first that has the result's shape and dtype; None if none can."""
+    """The position of the argument that an in-place call overwrites: the first of the result's shape and dtype, or None."""
     if op.page == "losses":
         return 0 if op.is_backward else None
     if op.kind == "pick":
@@ -213,15 +224,9 @@ def best(*contenders, seconds=0.1, round_seconds=2e-4, rounds=5):
 # ---- error ------------------------------------------------------------------------------------------------------------
 
 
-def info(dtype):
-    """The `finfo` of a dtype, `ml_dtypes`' types included."""
-    dtype = np.dtype(dtype)
-    return np.finfo(dtype) if dtype.kind == "f" else sys.modules["ml_dtypes"].finfo(dtype)
-
-
 def unit(size, dtype):
     """The unit in the last place of numbers of a `size`, in longdouble: never below the smallest subnormal."""
-    limits = info(dtype)
+    limits = np.finfo(dtype)
     size = np.abs(np.asarray(size, Wide))
     with np.errstate(all="ignore"):
         exponent = np.frexp(size)[1] - 1
@@ -246,10 +251,10 @@ def ulp(result, exact, dtype, size=None):
     Returns
     -------
     ndarray
-        In float64. 0 for nan where nan is true, and for an infinite result where the exact one rounds to it; inf where only one of
-        them is nan. An infinite result that should be finite counts as the first number beyond the largest.
+        In float64. 0 for nan where nan is true, and for an infinite result where the exact one rounds to it; inf where only
+        one of them is nan. An infinite result that should be finite counts as the first number beyond the largest.
     """
-    dtype, limits = np.dtype(dtype), info(dtype)
+    dtype, limits = np.dtype(dtype), np.finfo(dtype)
     got, exact = np.asarray(result).astype(Wide), np.asarray(exact).astype(Wide)
     with np.errstate(all="ignore"):
         rounded = exact.astype(dtype).astype(Wide)
@@ -262,7 +267,7 @@ def ulp(result, exact, dtype, size=None):
 
 
 def widened(op, arrays):
-    """The arrays in longdouble, labels as rows with a single 1, and the parameters as the kernels get them: rounded to the dtype."""
+    """The arrays in longdouble, labels as rows with a single 1, and the parameters as kernels get them: rounded to the dtype."""
     dtype = np.result_type(arrays[0].dtype if arrays[0].dtype.kind == "f" else np.float32, np.float32)
     values = {name: Wide(dtype.type(value)) for name, value in defaults(op).items()}
     big = [a.astype(Wide) if a.dtype.kind not in "iu" else a for a in arrays]
@@ -301,7 +306,7 @@ def size(op, arrays, true, **keywords):
     * backward, from the output: the constants added to it, which are the slopes declared at kinks (``alpha`` in ``y + alpha``);
     * gradients of losses: what a relative change of the target does to them (so for ``sigmoid(pred) - target``: the target);
     * backward, from the input of a function with a minimum, which is ``x * g(x)``: the terms ``g`` and ``x * g'`` of its slope;
-    * rows: the exponential of a rounded difference d is good to ``(4 + abs(d)) * eps``, which here counts as 4; in sums, the terms.
+    * rows: the exponential of a rounded difference d is good to ``(4 + abs(d)) * eps``, which counts as 4; in sums, the terms.
     """
     big, values = widened(op, arrays)
     keywords = {**values, **keywords}
@@ -344,7 +349,7 @@ def _row_size(op, big, true, keywords):
 
 
 def error(op, arrays, result, **keywords):
-    """The worst error in ulp of what a public function returned for the arrays: of the larger term where terms cancel, see `size`."""
+    """The worst error in ulp of what a public function returned: of the largest term where terms cancel, see `size`."""
     dtype = next(a.dtype for a in arrays if a.dtype.kind not in "iu")
     true = exact(op, arrays, **keywords)
     sizes = size(op, arrays, true, **keywords)

@@ -278,8 +278,9 @@ cdef inline real mish(real x) noexcept nogil:
     return with_sign(y, x) if x < <real>20 else x
 
 cdef inline real mish_backward(real grad, real x) noexcept nogil:
-    # With q = e**-abs(x) the derivative is a simple first term and a correction q*q r (x r p + c), r = 1 / (2 + 2 q + q*q) and
-    # p = -(4 + 8 q + 4 q*q + q**3), c = -(1 + q) for x < 0; r = 1 / (1 + 2 q + 2 q*q), p = 4 (1 + q), c = -2 above.
+    # With q = e**-abs(x) the derivative is a simple first term and a correction q*q r (x r p + c), where
+    # for x < 0: r = 1 / (2 + 2 q + q*q), p = -(4 + 8 q + 4 q*q + q**3), c = -(1 + q); above: r = 1 / (1 + 2 q + 2 q*q),
+    # p = 4 (1 + q), c = -2.
     cdef real a, z, q, r, p, c, first, d
     a = magnitude(x)
     if real is float:

@@ -86,7 +86,7 @@ cdef inline real head(real x) noexcept nogil:
         return from64(bits64(x) & <u64>0xfffffffff8000000)
 
 cdef inline real by_sign(real s, real below, real above) noexcept nogil:
-    # below where the sign bit of s is set, else above; gcc turns several selects on one comparison into two computations, these not.
+    # below where the sign bit of s is set, else above. Of selects on one comparison gcc makes two computations, never of these.
     cdef u32 m
     cdef u64 w
     if real is float:

@@ -8,11 +8,11 @@ cdef inline real prelu(real x, real weight) noexcept nogil:
     return x if x > 0 else weight * x
 
 cdef inline real prelu_backward(real grad, real x, real weight) noexcept nogil:
-    return grad * (1 if x > 0 else weight)
+    return grad * (<real>1 if x > 0 else weight)
 
 cdef inline real prelu_backward_weight(real grad, real x) noexcept nogil:
     """The term of one element in the gradient of its channel's weight."""
-    return 0 if x > 0 else grad * x
+    return <real>0 if x > 0 else grad * x
 
 
 cdef inline bint maxout(real x, real best) noexcept nogil:
@@ -20,4 +20,4 @@ cdef inline bint maxout(real x, real best) noexcept nogil:
     return x > best or (x != x and best == best)
 
 cdef inline real maxout_backward(real grad, bint chosen) noexcept nogil:
-    return grad if chosen else 0
+    return grad if chosen else <real>0

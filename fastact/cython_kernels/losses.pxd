@@ -10,7 +10,8 @@ cdef inline real mse_loss(real pred, real target) noexcept nogil:
     return d * d
 
 cdef inline real mse_loss_gradient(real pred, real target) noexcept nogil:
-    return 2 * (pred - target)
+    cdef real d = pred - target
+    return d + d
 
 
 cdef inline real smooth_l1_loss(real pred, real target, real beta) noexcept nogil:
@@ -21,25 +22,25 @@ cdef inline real smooth_l1_loss(real pred, real target, real beta) noexcept nogi
 cdef inline real smooth_l1_loss_gradient(real pred, real target, real beta) noexcept nogil:
     cdef real d = pred - target
     cdef real a = -d if d < 0 else d
-    cdef real sign = 1 if d > 0 else (-1 if d < 0 else d)
+    cdef real sign = <real>1 if d > 0 else (<real>-1 if d < 0 else d)
     return d / beta if a < beta else sign
 
 
 cdef inline real hinge_loss(real pred, real target, real margin) noexcept nogil:
     cdef real gap = margin - target * pred
-    return 0 if gap < 0 else gap
+    return <real>0 if gap < 0 else gap
 
 cdef inline real hinge_loss_gradient(real pred, real target, real margin) noexcept nogil:
     cdef real gap = margin - target * pred
-    cdef real rest = gap if gap != gap else 0
+    cdef real rest = gap if gap != gap else <real>0
     return -target if gap > 0 else rest
 
 
 # |x| w + log1p(exp(-|x|)) with w the target's share of the other class: a sure and right prediction costs what is left, at both ends.
 cdef inline real binary_cross_entropy_with_logits(real pred, real target) noexcept nogil:
     cdef real size = -pred if pred < 0 else pred
-    cdef real weight = 1 - target if pred > 0 else target
-    cdef real cost = 0 if weight == 0 else size * weight
+    cdef real weight = <real>1 - target if pred > 0 else target
+    cdef real cost = <real>0 if weight == 0 else size * weight
     return cost + softplus(-size, <real>1)
 
 cdef inline real binary_cross_entropy_with_logits_gradient(real pred, real target) noexcept nogil:
@@ -52,7 +53,7 @@ cdef inline real cross_entropy_term(real x, real top) noexcept nogil:
 # One class's share: `weight` is its target weight, `log_total` the log1p of the row's excess; a class of no weight costs nothing.
 cdef inline real cross_entropy(real x, real weight, real top, real log_total) noexcept nogil:
     cdef real cost = weight * ((top - x) + log_total)
-    return 0 if weight == 0 else cost
+    return <real>0 if weight == 0 else cost
 
 # `factor` turns exp(x - top) into scale * (sum of weights) * softmax(x).
 cdef inline real cross_entropy_gradient(real term, real weight, real factor, real scale) noexcept nogil:

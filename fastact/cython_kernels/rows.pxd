@@ -9,7 +9,7 @@ cdef inline real softmax_term(real x, real top) noexcept nogil:
     return softmax_exp(x - top)
 
 cdef inline real softmax(real term, real total) noexcept nogil:
-    return term * (1 / total)
+    return term * (<real>1 / total)
 
 cdef inline real softmax_backward_term(real grad, real y) noexcept nogil:
     return grad * y

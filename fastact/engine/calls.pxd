@@ -59,4 +59,4 @@ cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1
 cdef tuple split(str name, dict kwargs, tuple known)
 cdef object real_dtype(object array)
 cdef bint foreign(tuple arrays)
-cdef int check_out(str name, object out) except -1
+cdef int check_out(str name, object out, list inputs=*) except -1

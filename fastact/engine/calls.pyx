@@ -71,12 +71,22 @@ cdef bint foreign(tuple arrays):
     return False
 
 
-cdef int check_out(str name, object out) except -1:
-    """Refuse an output that cannot be written, before anything is computed."""
+cdef int check_out(str name, object out, list inputs=None) except -1:
+    """Refuse an output that cannot be written, or that the inputs do not broadcast to, before anything is computed."""
     if isinstance(out, tuple):
         if len(out) != 1:
             raise ValueError(f"{name}: out={out!r}; one array, or a tuple of one, is required")
         out = out[0]
-    if isinstance(out, np.ndarray) and not out.flags.writeable:
+    if not isinstance(out, np.ndarray):
+        return 0
+    if not out.flags.writeable:
         raise ValueError(f"{name}: out is read-only; a writeable array is required")
+    if inputs is not None:
+        shape = np.broadcast_shapes(*[np.shape(a) for a in inputs])
+        try:
+            fits = np.broadcast_shapes(shape, out.shape) == out.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(f"{name}: out has shape {out.shape}; {shape}, that of the result, is required")
     return 0

@@ -48,16 +48,17 @@ cdef class MapFunction(Function):
         params = self.bind(args, kwargs)
         arrays = args[:self.arrays]
         split(self.__name__, kwargs, (*self.param_names, *UFUNC_OPTIONS))
-        check_out(self.__name__, kwargs.get("out"))
+        check_out(self.__name__, kwargs.get("out"), None if foreign(arrays) else [*arrays, *params])
         if self.numbers(params, values):
             params = [values[k] for k in range(self.params)]
         if not foreign(arrays):
             arrays = tuple([np.asarray(a) for a in arrays])
-            dtype = real_dtype(arrays[0])
-            if dtype is not None and "dtype" not in kwargs and "signature" not in kwargs and self.arrays > 1:
-                kwargs["dtype"] = dtype   # the first array decides, whatever the others are
+            dtype = kwargs.pop("dtype", None)
+            if dtype is None and "signature" not in kwargs:
+                dtype = real_dtype(arrays[0])   # the first array decides, whatever the others are
             if dtype is not None:
-                params = [np.asarray(p, dtype=np.float64) for p in params]
+                kwargs["signature"] = (dtype,) * self.arrays + (np.float64,) * self.params + (dtype,)
+            params = [np.asarray(p, dtype=np.float64) for p in params]
         return self.ufunc(*arrays, *params, **kwargs)
 
 

@@ -38,7 +38,7 @@ cdef class ChannelFunction(Function):
     def __call__(self, *args, **kwargs):
         args, axis = take_axis(self, args, kwargs)
         split(self.__name__, kwargs, ("axis", *OPTIONS))
-        check_out(self.__name__, kwargs.get("out"))
+        check_out(self.__name__, kwargs.get("out"), [args[0]])
         if not self.op.is_backward:
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
             weight = self.aligned(np.asarray(args[1]), x, axis)

@@ -82,6 +82,11 @@ cdef class RowFunction(Function):
         for a, core in zip(arrays, self.cores):
             if core and a.shape != model.shape:
                 raise ValueError(f"{self.__name__}: arrays of shapes {model.shape} and {a.shape}; equal shapes are required")
+        out = kwargs.get("out")
+        out = out[0] if isinstance(out, tuple) else out
+        expected = model.shape if self.cores[self.arrays] else reduced_shape(model, axes, keepdims)
+        if isinstance(out, np.ndarray) and out.shape != expected:
+            raise ValueError(f"{self.__name__}: out has shape {out.shape}; {expected}, that of the result, is required")
         if len(axes) == 1 and not (keepdims and self.cores[self.arrays]):
             options = {"keepdims": True} if keepdims else {}
             return self.ufunc(*arrays, axis=axes[0], **options, **kwargs)
@@ -102,16 +107,18 @@ cdef class RowFunction(Function):
             result = np.expand_dims(result, axes)
         if out is None:
             return result if isinstance(result, np.ndarray) and result.ndim else np.asarray(result)[()]
-        if out.shape != np.shape(result):
-            raise ValueError(f"{self.__name__}: out has shape {out.shape}; {np.shape(result)} is required")
         np.copyto(out, result, casting=kwargs.get("casting", "same_kind"))
         return out
 
 
+cdef tuple reduced_shape(object model, tuple axes, bint keepdims):
+    """The shape of one element a row, with the reduced axes as 1 or without them."""
+    return tuple([1 if k in axes else n for k, n in enumerate(model.shape) if keepdims or k not in axes])
+
+
 cdef object reduced(str name, object array, object model, tuple axes):
     """An operand with one element a row, given with or without the reduced axes."""
-    kept = tuple([1 if k in axes else n for k, n in enumerate(model.shape)])
-    left = tuple([n for k, n in enumerate(model.shape) if k not in axes])
+    left, kept = reduced_shape(model, axes, False), reduced_shape(model, axes, True)
     if array.shape == left:
         return array
     if array.shape == kept:

@@ -18,6 +18,9 @@ class Distinct(ir.values.MDValue):
         buf.append("distinct ")
         super().descr(buf)
 
+    __eq__ = object.__eq__  # by identity, where plain nodes compare their operands
+    __hash__ = object.__hash__
+
 
 @intrinsic
 def each(typing, n, out, f, *operands):

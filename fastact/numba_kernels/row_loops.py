@@ -30,7 +30,7 @@ def untied(term, x, top):
 
 @scalar
 def count_tie(ties, x, top):
-    return ties + 1.0 if x == top else ties
+    return ties + (1.0 if x == top else 0.0)
 
 
 @scalar
@@ -114,10 +114,13 @@ def place_row(chosen, out, grad, which, n):
 
 
 @routine
-def column_tops(top, x, n, width, stride):
+def column_tops(x, n, width, stride, top, spare):
+    """The maximum of each column, in one of the two buffers: LLVM makes a slow masked store of a choice that may leave memory as it is."""
     each(width, top, same, real(-inf))
     for i in range(n):
-        each(width, top, larger, top, offset(x, i * stride))
+        each(width, spare, larger, top, offset(x, i * stride))
+        top, spare = spare, top
+    return top
 
 
 @scalar
@@ -139,8 +142,8 @@ def add_lanes(total, lanes):
 
 @routine
 def normalise_columns(term, finish, y, x, n, width, stride):
-    top, lanes, total = stack(x[0], COLUMNS), stack(x[0], SUMS), stack(0.0, COLUMNS)
-    column_tops(top, x, n, width, stride)
+    lanes, total = stack(x[0], SUMS), stack(0.0, COLUMNS)
+    top = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
     each(COLUMNS, total, same, 0.0)
     each(SUMS, lanes, same, real(0))
     for start in range(0, n, BLOCK):
@@ -172,8 +175,8 @@ def column_excess(excess, term, top, x, n, width, stride):
 
 @routine
 def shift_columns(term, finish, y, x, n, width, stride):
-    top, excess = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
-    column_tops(top, x, n, width, stride)
+    excess = stack(x[0], COLUMNS)
+    top = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
     column_excess(excess, term, top, x, n, width, stride)
     for i in range(n):
         each(width, offset(y, i * stride), finish, offset(x, i * stride), top, excess)
@@ -181,8 +184,8 @@ def shift_columns(term, finish, y, x, n, width, stride):
 
 @routine
 def reduce_columns(term, finish, y, x, n, width, stride):
-    top, excess = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
-    column_tops(top, x, n, width, stride)
+    excess = stack(x[0], COLUMNS)
+    top = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
     column_excess(excess, term, top, x, n, width, stride)
     each(width, y, finish, top, excess)
 
@@ -216,11 +219,17 @@ def pick_value(takes, x, best):
 
 @routine
 def pick_columns(takes, out, which, x, n, width, stride):
-    each(width, out, same, x)
-    each(width, which, same, 0)
+    best, best_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)  # in turn, as in column_tops
+    index, index_spare = stack(n, COLUMNS), stack(n, COLUMNS)
+    each(width, best, same, x)
+    each(width, index, same, 0)
     for i in range(1, n):
-        each(width, which, pick_index, takes, offset(x, i * stride), out, which, i)
-        each(width, out, pick_value, takes, offset(x, i * stride), out)
+        each(width, index_spare, pick_index, takes, offset(x, i * stride), best, index, i)
+        each(width, best_spare, pick_value, takes, offset(x, i * stride), best)
+        best, best_spare = best_spare, best
+        index, index_spare = index_spare, index
+    each(width, out, same, best)
+    each(width, which, same, index)
 
 
 @scalar
@@ -305,7 +314,9 @@ def pick(stamp, takes):
         if stride == 1:
             pick_row(takes, out, which, x, n)
         else:
-            pick_columns(takes, out, which, x, n, width, stride)
+            for j in range(0, width, COLUMNS):
+                here = COLUMNS if width - j > COLUMNS else width - j
+                pick_columns(takes, offset(out, j), offset(which, j), offset(x, j), n, here, stride)
 
     return kernel
 

@@ -79,7 +79,7 @@ def log_softmax_backward(grad, y, axis=-1):
     return grad - np.exp(y) * np.sum(grad, axis=axis, keepdims=True)
 
 
-@rows(core="(n)->()", loop="reduce", cost=0.3, formula="log(sum(exp(x)))",
+@rows(core="(n)->()", empty=-inf, loop="reduce", cost=0.3, formula="log(sum(exp(x)))",
       numpy="(m := x.max(axis=-1)) + np.log(np.exp(x - m[..., None]).sum(axis=-1))",
       limit="inf for a row with inf; -inf for a row of -inf alone and for an empty one",
       source="Blanchard, Higham and Higham 2021, arXiv:1909.03469")

@@ -1,0 +1,192 @@
+"""Every operation of the register against the NumPy expression that users would otherwise write: ``pytest --benchmark-only``.
+
+A group is an operation, a shape and a dtype; its contenders are NumPy, each backend in place, and other libraries where they are
+installed and agree with the reference. One thread, one core; the figure to read is how many times as long as the best one takes.
+"""
+
+import functools
+import importlib
+import os
+
+import numpy as np
+import pytest
+
+import fastact as fa
+from fastact import measure
+
+SIZES = ((10_000, "float32"), (1_000_000, "float32"), (10_000, "float64"))
+ROWS = (((1000, 10), -1), ((1000, 128), -1), ((64, 1000), -1), ((128, 1000), 0))
+BACKENDS = [name for name, label in measure.available().items() if name != "numpy" and "absent" not in label]
+SECONDS, ROUND = 0.15, 1e-4  # per contender, where --benchmark-max-time is not given; the least a round lasts
+PLUGIN_SECONDS = 1.0  # what --benchmark-max-time is when it is not given
+
+
+class Case:
+    """One group: an operation with the shape and dtype of its input; rows lie along `axis`."""
+
+    def __init__(self, op, shape, dtype, axis=-1, size=None):
+        self.op, self.shape, self.dtype, self.axis, self.size = op, shape, dtype, axis, size
+        words = [measure.public_name(op), "x".join(map(str, shape)), *(["axis 0"] if axis == 0 else []), dtype]
+        self.name = " ".join(words)
+
+    @functools.cached_property
+    def keywords(self):
+        given = measure.options(self.op, self.shape)
+        return {**given, "axis": self.axis} if self.axis != -1 else given
+
+    def arrays(self):
+        """The arguments; made along the last axis, then laid out so that rows lie along `axis`."""
+        rng = np.random.default_rng(1)
+        arrays = measure.arguments(self.op, self.shape if self.axis == -1 else self.shape[::-1], self.dtype, rng)
+        return [np.ascontiguousarray(a.T) for a in arrays] if self.axis == 0 else arrays
+
+
+def cases():
+    """All groups in the order of the register."""
+    for op in fa.ops.values():
+        for size, dtype in SIZES:
+            yield Case(op, measure.shape_of(op, size), dtype, size=size)
+        if op.kind in ("rows", "row_loss"):
+            yield from (Case(op, shape, "float32", axis) for shape, axis in ROWS if axis == -1 or op.kind == "rows")
+
+
+# ---- contenders -------------------------------------------------------------------------------------------------------
+
+
+def numpy(case):
+    """The register's expression. It takes rows along the last axis, so for another one it is given transposed views."""
+    usual, arrays = measure.baseline(case.op), case.arrays()
+    if case.axis == -1:
+        return measure.plain(usual, arrays, case.keywords)
+    return measure.Contender([functools.partial(usual, *(a.T for a in arrays))])
+
+
+def ours(case, backend, how=measure.in_place):
+    return how(measure.call(fa.get_backend(backend), case.op), case.op, case.arrays(), case.keywords)
+
+
+PEERS = {"scipy": ("scipy.special",), "torch": ("torch.nn.functional", "torch.special", "torch", "torch.ops.aten")}
+
+
+@functools.cache
+def places(library):
+    """Where a library keeps its functions; nothing where it is not installed."""
+    found = []
+    try:
+        if library == "torch":
+            importlib.import_module("torch").set_num_threads(1)
+        for path in PEERS[library]:
+            root, _, rest = path.partition(".")
+            found.append(functools.reduce(getattr, rest.split(".") if rest else [], importlib.import_module(root)))
+    except ImportError:
+        return []
+    return found
+
+
+def spellings(op, library):
+    """What a call of the operation may look like there: keywords, or all parameters by position."""
+    values, axis = measure.defaults(op), "dim" if library == "torch" else "axis"
+    rows = {axis: -1} if op.kind == "rows" else {}
+    return [((), {**values, **rows}), ((*values.values(), *rows.values()), {})]
+
+
+@functools.cache
+def peer(op, library):
+    """The same function of another library, found by its names and believed when it agrees with the reference; None if absent."""
+    rng = np.random.default_rng(1)
+    arrays = measure.arguments(op, 600, "float32", rng)
+    true = measure.exact(op, arrays, **measure.options(op, 600))
+    names = [spelling for name in (op.name, *op.alias) for spelling in (name, name.replace("_", ""))]
+    for place in places(library):
+        for function in filter(callable, (getattr(place, name, None) for name in names)):
+            for more, keywords in spellings(op, library):
+                candidate = functools.partial(follow, function, more, keywords)
+                try:
+                    result = candidate(*tensors(arrays, library))
+                    if np.shape(result) == np.shape(true) and np.allclose(result, true.astype(float), 1e-3, 1e-5):
+                        return candidate
+                except Exception:  # another signature, another meaning: it is no peer
+                    continue
+    return None
+
+
+def follow(function, more, keywords, *arrays):
+    return function(*arrays, *more, **keywords)
+
+
+def tensors(arrays, library):
+    """The arrays as the library wants them, in the same memory."""
+    return [importlib.import_module("torch").from_numpy(a) for a in arrays] if library == "torch" else arrays
+
+
+def other(case, library):
+    function, arrays = peer(case.op, library), case.arrays()
+    copies = [tensors([a.copy() for a in arrays], library) for _ in range(measure.buffers(arrays))]
+    return measure.Contender(functools.partial(function, *some) for some in copies)
+
+
+def contenders(case):
+    """The contenders of a group by the name under which they are shown."""
+    found = {"numpy": numpy}
+    for name in BACKENDS:
+        found[name] = functools.partial(ours, backend=name)
+    if case.size == 10_000 and case.dtype == "float32":
+        found["cython out="] = functools.partial(ours, backend="cython", how=measure.into)
+    for library in PEERS:
+        if places(library) and case.axis == -1 and peer(case.op, library):
+            found[library] = functools.partial(other, library=library)
+    return found
+
+
+# ---- the benchmark ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread_on_one_core():
+    """So that contenders share one cache, and no one gains by threads."""
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
+    if before:
+        os.sched_setaffinity(0, {max(before)})
+    with fa.threads(1), np.errstate(all="ignore"):
+        yield
+    if before:
+        os.sched_setaffinity(0, before)
+
+
+def turns(calls):
+    """Make the calls in turn, one each time it is asked for the next."""
+    while True:
+        for call in calls:
+            yield call()
+
+
+CASES = {case.name: (case, contenders(case)) for case in cases()}
+
+
+@pytest.mark.parametrize(("group", "contender"), [(group, name) for group, (_, found) in CASES.items() for name in found])
+def test_speed(group, contender, benchmark, pytestconfig):
+    case, found = CASES[group]
+    benchmark.group, benchmark.name = group, contender
+    benchmark.extra_info.update(
+        function=measure.public_name(case.op),
+        forward=(case.op.forward or case.op).name,
+        direction="backward" if case.op.is_backward else "forward",
+        size=case.size,
+        dtype=case.dtype,
+        contender=contender,
+    )
+    made = found[contender](case)
+    seconds, rounds = float(pytestconfig.getoption("benchmark_max_time")), pytestconfig.getoption("benchmark_min_rounds")
+    seconds = SECONDS if seconds == PLUGIN_SECONDS else seconds
+    made.round()  # compiles, faults pages in, fills caches
+    made.calibrate(min(ROUND, seconds))
+    iterations = len(made.calls) * made.repeat
+    taken = made.round() * iterations
+    if made.prepare is not None:
+        made.prepare()
+    benchmark.pedantic(
+        turns(made.calls).__next__,
+        teardown=made.prepare,  # what was overwritten is restored outside the timing
+        rounds=max(rounds, min(1000, int(seconds / taken))),
+        iterations=iterations,
+    )

@@ -1,0 +1,255 @@
+"""Cross-entropy: labels and dense targets, weights, ignored labels, smoothing, z-loss, axes, and the gradient over the logits."""
+
+import itertools
+
+import numpy as np
+import pytest
+from support import BACKENDS, DTYPES, FUSED, inf, namespace, nan, same, wide
+
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
+OPTIONS = [
+    {},
+    {"label_smoothing": 0.1},
+    {"label_smoothing": 1.0},
+    {"z_loss": 0.01},
+    {"weight": "class"},
+    {"ignore_index": 2},
+    {"label_smoothing": 0.3, "z_loss": 0.1, "weight": "class", "ignore_index": 0},
+]
+
+
+def value_type(dtype):
+    return np.float64 if dtype == np.float64 else np.float32
+
+
+def truth(pred, target, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"):
+    """The definition, in longdouble: value and gradient. Ignored rows cost nothing; the mean divides by the weight of the labels kept."""
+    x = np.moveaxis(pred, axis, -1).astype(np.longdouble)
+    classes = x.shape[-1]
+    w = np.ones(classes) if weight is None else weight.astype(np.longdouble)
+    if target.dtype.kind in "iu":
+        kept = target != ignore_index
+        labels = np.where(kept, target, 0).astype(int)
+        t = np.eye(classes)[labels] * (1 - label_smoothing) * w[labels][..., None] + label_smoothing / classes * w
+        mass = (w[labels] * kept).sum()
+    else:
+        t = (np.moveaxis(target, axis, -1).astype(np.longdouble) * (1 - label_smoothing) + label_smoothing / classes) * w
+        kept = np.ones(t.shape[:-1], bool)
+        mass = kept.sum()
+    top = x.max(-1, keepdims=True)
+    lse = top + np.log(np.exp(x - top).sum(-1, keepdims=True))
+    value = ((t * (lse - x)).sum(-1) + z_loss * lse[..., 0] ** 2) * kept
+    grad = ((t.sum(-1, keepdims=True) + 2 * z_loss * lse) * np.exp(x - lse) - t) * kept[..., None]
+    if reduction == "none":
+        return value, np.moveaxis(grad, -1, axis)
+    share = 1 if reduction == "sum" else 1 / mass
+    return value.sum() * share, np.moveaxis(grad, -1, axis) * share
+
+
+def logits(shape, dtype, seed=1):
+    return (3 * np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
+
+
+@every_backend
+@every_type
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o) or "plain")
+@pytest.mark.parametrize("dense", [False, True], ids=["labels", "dense"])
+def test_values_and_gradients(options, dense, dtype, backend):
+    lib = namespace(backend)
+    eps = float(np.finfo(dtype).eps)
+    for shape, axis in [((5,), 0), ((1, 1), -1), ((7, 10), -1), ((7, 10), 1), ((10, 7), 0), ((3, 6, 4), 1), ((2, 3, 4, 5), -2), ((3, 1500), 1)]:
+        rng = np.random.default_rng(2)
+        pred, classes = logits(shape, dtype), shape[axis]
+        left = np.delete(shape, axis)
+        given = dict(options)
+        if "weight" in given:
+            given["weight"] = rng.uniform(0.1, 2, classes).astype(dtype)
+        if dense:
+            given.pop("ignore_index", None)
+            target = rng.dirichlet(np.ones(classes), left).astype(dtype)
+            target = np.moveaxis(target.reshape(*left, classes), -1, axis)
+        else:
+            target = np.asarray(rng.integers(0, classes, left))
+            given["ignore_index"] = min(given.get("ignore_index", -100), classes - 1)
+        with np.errstate(all="ignore"):
+            parts = {r: truth(pred, target, axis, reduction=r, **given) for r in ("none", "sum", "mean")}
+        for reduction, (value, grad) in parts.items():
+            got = lib.cross_entropy(pred, target, axis=axis, reduction=reduction, **given)
+            assert got.dtype == value_type(dtype)
+            assert got.shape == np.shape(value)
+            fine = 40 * float(np.finfo(value_type(dtype)).eps)
+            assert np.allclose(got, np.asarray(value, float), rtol=fine, atol=fine * 10, equal_nan=True), (shape, reduction)
+            again, slope = lib.cross_entropy_value_and_grad(pred, target, axis=axis, reduction=reduction, **given)
+            same(again, got, "the value beside the gradient")
+            assert slope.dtype == dtype
+            assert slope.shape == shape
+            if np.isfinite(wide(np.asarray(value, float))).all():
+                assert np.allclose(slope, grad.astype(float), rtol=20 * eps, atol=30 * eps * np.abs(grad).max()), (shape, reduction)
+
+
+@every_backend
+@every_type
+def test_outputs_and_layouts(dtype, backend):
+    both = namespace(backend).cross_entropy_value_and_grad
+    for shape, axis in [((6, 10), 1), ((10, 6), 0), ((3, 4, 5), 1), ((2, 1030), 1)]:
+        pred = logits(shape, dtype)
+        labels = np.random.default_rng(3).integers(0, shape[axis], np.delete(shape, axis))
+        value, grad = both(pred, labels, axis=axis)
+        for turn in (np.asfortranarray, lambda a: np.repeat(a, 2, -1)[..., ::2], lambda a: a[::-1].copy()[::-1]):
+            again, given = both(turn(pred), turn(labels), axis=axis, out=(out := turn(np.zeros(shape, dtype))))
+            assert given is out
+            same(out, grad, "strided")
+            same(again, value)
+        swapped = pred.astype(dtype.newbyteorder())
+        same(both(swapped, labels.astype(">i8"), axis=axis)[1], grad, "swapped bytes")
+        over = pred.copy()
+        again, given = both(over, labels, axis=axis, out=over)
+        assert given is over
+        same(over, grad, "over the logits")
+        same(again, value)
+        turned = pred.copy(order="F")
+        both(turned, labels, axis=axis, out=turned)
+        same(turned, grad, "over the logits, Fortran")
+        buffer = np.zeros(pred.size + 3, dtype)
+        source, out = buffer[3:].reshape(shape), buffer[:-3].reshape(shape)
+        source[...] = pred
+        same(both(source, labels, axis=axis, out=out)[0], value, "overlap in part")
+        same(out, grad, "overlap in part")
+        dense = np.moveaxis(np.eye(shape[axis])[labels], -1, axis).astype(dtype)
+        wants = both(pred, dense, axis=axis)
+        given = dense.copy()
+        both(pred, given, axis=axis, out=given)
+        same(given, wants[1], "over the dense targets")
+
+
+@every_backend
+@pytest.mark.parametrize("label_type", [*"bBhHiIlLqQ", ">i4", "<i2"])
+def test_every_integer_type_holds_labels(label_type, backend):
+    lib = namespace(backend)
+    pred = logits((4, 5), np.float32)
+    labels = np.array([0, 4, 2, 1])
+    same(lib.cross_entropy(pred, labels.astype(label_type)), lib.cross_entropy(pred, labels))
+    assert lib.cross_entropy(pred, labels.tolist()) == lib.cross_entropy(pred, labels)
+    if np.dtype(label_type).kind == "i":
+        ignored = np.array([0, -100, 2, -100])
+        same(lib.cross_entropy(pred, ignored.astype(label_type)), lib.cross_entropy(pred, ignored))
+
+
+@every_backend
+@every_type
+def test_ignored_labels(dtype, backend):
+    lib = namespace(backend)
+    pred = logits((4, 5), dtype)
+    for ignored in (-100, -1, 7, 2):
+        labels = np.full(4, ignored)
+        for z_loss in (0, 0.1):
+            options = {"ignore_index": ignored, "z_loss": z_loss}
+            assert np.isnan(lib.cross_entropy(pred, labels, **options)), "the mean of nothing"
+            assert lib.cross_entropy(pred, labels, reduction="sum", **options) == 0
+            assert (lib.cross_entropy(pred, labels, reduction="none", **options) == 0).all()
+            for reduction in ("mean", "sum", "none"):
+                value, grad = lib.cross_entropy_value_and_grad(pred, labels, reduction=reduction, **options)
+                assert (grad == 0).all()
+    mixed = pred.copy()
+    mixed[1] = nan
+    value, grad = lib.cross_entropy_value_and_grad(mixed, np.array([0, -100, 1, 2]))
+    same(value, lib.cross_entropy(mixed[[0, 2, 3]], np.array([0, 1, 2])), "an ignored row of nan costs nothing")
+    assert (grad[1] == 0).all()
+    over = mixed.copy()
+    lib.cross_entropy_value_and_grad(over, np.array([0, -100, 1, 2]), out=over)
+    same(over, grad)
+
+
+@every_backend
+@every_type
+def test_special_logits(dtype, backend):
+    lib = namespace(backend)
+    f, both = lib.cross_entropy, lib.cross_entropy_value_and_grad
+    sure = np.array([[inf, 0.0], [0, -inf], [1000, 0], [0, 1000]]).astype(dtype)
+    assert np.isnan(f(sure[:1], np.array([0])))
+    assert f(sure[1:2], np.array([0])) == 0, "a class that cannot be, and is not"
+    assert f(sure[1:2], np.array([1])) == inf
+    assert f(sure[2:3], np.array([0])) == 0
+    assert f(sure[2:3], np.array([1])) == 1000
+    assert f(sure[1:2], np.array([[1, 0]], dtype)) == 0, "0 times infinity is 0"
+    assert f(np.full((1, 3), -1e4, dtype), np.array([1])) == pytest.approx(np.log(3), rel=1e-3)
+    value, grad = both(sure[1:], np.array([0, 0, 0]), reduction="none")
+    assert np.isfinite(grad).all()
+    assert grad[0].tolist() == [0, 0]
+    assert grad[2].tolist() == [-1, 1]
+    value, grad = both(np.array([[nan, 1.0], [1, 2]]).astype(dtype), np.array([1, 1]), reduction="none")
+    assert np.isnan(value).tolist() == [True, False]
+    assert np.isnan(grad).all(1).tolist() == [True, False]
+    one = both(np.full((3, 1), 5, dtype), np.zeros(3, int))
+    assert one[0] == 0
+    assert (one[1] == 0).all()
+    empty = both(np.zeros((0, 4), dtype), np.zeros(0, int))
+    assert np.isnan(empty[0])
+    assert empty[1].shape == (0, 4)
+    assert f(np.zeros((0, 4), dtype), np.zeros(0, int), reduction="sum") == 0
+    assert f(np.zeros((2, 0, 4), dtype), np.zeros((2, 0), int), reduction="none").shape == (2, 0)
+
+
+@every_backend
+def test_worked_numbers(backend):
+    f = namespace(backend).cross_entropy
+    assert f(np.array([[1.0, 2.0, 3.0]]), np.array([2])) == pytest.approx(0.4076059644443803, rel=1e-15)
+    assert f(np.zeros((5, 1000)), np.arange(5)) == pytest.approx(np.log(1000), rel=1e-15)
+    assert f(np.array([[0.0, -40.0]]), np.array([0])) == pytest.approx(4.248354255291589e-18, rel=1e-14)
+    assert f(np.array([[1010.0, 1000.0, 990.0]]), np.array([1])) == pytest.approx(10.000045401, rel=1e-9)
+
+
+@every_backend
+def test_labels_and_dense_targets_agree(backend):
+    both = namespace(backend).cross_entropy_value_and_grad
+    for n, smoothing in itertools.product((2, 17, 1030), (0.0, 0.2)):
+        pred, labels = logits((9, n), np.float64), np.random.default_rng(4).integers(0, n, 9)
+        one = both(pred, labels, label_smoothing=smoothing, z_loss=0.01)
+        two = both(pred, np.eye(n)[labels], label_smoothing=smoothing, z_loss=0.01)
+        assert np.allclose(one[0], two[0], rtol=1e-13)
+        assert np.allclose(one[1], two[1], rtol=1e-12, atol=1e-15)
+
+
+@every_backend
+def test_gradients_of_every_option_are_differences(backend):
+    f, both = namespace(backend).cross_entropy, namespace(backend).cross_entropy_value_and_grad
+    pred, labels = logits((4, 3), np.float64), np.array([0, 2, -100, 1])
+    options = {"weight": np.array([0.5, 2.0, 1.0]), "label_smoothing": 0.2, "z_loss": 0.05}
+    for reduction in ("mean", "sum"):
+        grad = both(pred, labels, reduction=reduction, **options)[1]
+        for i in np.ndindex(4, 3):
+            up, down = pred.copy(), pred.copy()
+            up[i] += 1e-5
+            down[i] -= 1e-5
+            slope = (f(up, labels, reduction=reduction, **options) - f(down, labels, reduction=reduction, **options)) / 2e-5
+            assert slope == pytest.approx(grad[i], abs=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_fused_backends_agree(dtype):
+    for n in (1, 2, 10, 64, 1000, 1025):
+        pred, labels = logits((6, n), dtype), np.arange(6) % n
+        dense = np.random.default_rng(5).random((6, n)).astype(dtype)
+        for target in (labels, dense):
+            want = namespace(FUSED[0]).cross_entropy_value_and_grad(pred, target, reduction="none", label_smoothing=0.1, z_loss=0.1)
+            for other in FUSED[1:]:
+                both = namespace(other).cross_entropy_value_and_grad
+                for got, right in zip(both(pred, target, reduction="none", label_smoothing=0.1, z_loss=0.1), want, strict=True):
+                    same(got, right, f"{other}, {n} classes")
+
+
+@every_backend
+@every_type
+def test_weight_of_zero_and_weights_of_other_dtypes(dtype, backend):
+    lib = namespace(backend)
+    pred, labels = logits((4, 3), dtype), np.array([0, 1, 2, 1])
+    weight = np.array([1, 0, 2.0])
+    want = lib.cross_entropy_value_and_grad(pred, labels, weight=weight.astype(dtype))
+    for other in (weight, weight.astype(np.float16), weight.astype(int), weight.tolist()):
+        for got, right in zip(lib.cross_entropy_value_and_grad(pred, labels, weight=other), want, strict=True):
+            same(got, right)
+    assert (want[1][1] == 0).all()
+    assert np.isnan(lib.cross_entropy(pred, np.ones(4, int), weight=weight))
+    pred[1] = [0, -inf, 0]
+    assert np.isfinite(lib.cross_entropy(pred, labels, weight=weight)), "weight 0 times infinity is 0"

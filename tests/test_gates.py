@@ -1,0 +1,209 @@
+"""Gates: prelu with one slope or one per channel, and maxout, forward and backward, beside the reference and path by path."""
+
+import numpy as np
+import pytest
+from support import BACKENDS, DTYPES, FUSED, INTEGERS, exact, inf, namespace, nan, points, same, specials, wide
+
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
+SHAPES = [((5,), 0), ((5,), 1), ((4, 5), 1), ((4, 5), 0), ((4, 5), -1), ((3, 4, 5), 1), ((3, 4, 5), -3), ((2, 3, 4, 5), 3), ((1, 1), 1), ((700, 3), 1)]
+
+
+def data(shape, dtype, axis, seed=1):
+    rng = np.random.default_rng(seed)
+    x = (3 * rng.standard_normal(shape)).astype(dtype)
+    x.reshape(-1)[::4] = np.resize(specials(dtype)[[0, 10, 5, 6]], x.reshape(-1)[::4].shape)
+    channels = shape[axis if len(shape) > 1 else 0]
+    return rng.standard_normal(shape).astype(dtype), x, rng.uniform(-2, 2, channels).astype(dtype)
+
+
+def spread(weight, shape, axis):
+    """The weight of each element."""
+    if weight.size == 1:
+        return np.broadcast_to(weight.reshape(()), shape)
+    return np.broadcast_to(weight.reshape([-1 if k == (axis % len(shape) if len(shape) > 1 else 0) else 1 for k in range(len(shape))]), shape)
+
+
+# ---- prelu ------------------------------------------------------------------------------------------------------------
+
+
+@every_backend
+@every_type
+@pytest.mark.parametrize(("shape", "axis"), SHAPES, ids=str)
+def test_prelu(shape, axis, dtype, backend):
+    lib = namespace(backend)
+    grad, x, weight = data(shape, dtype, axis)
+    for w in (weight, weight[:1], np.array(weight[0]), weight[0], float(weight[0])):
+        slopes = spread(np.asarray(w), shape, axis).astype(dtype)
+        with np.errstate(all="ignore"):
+            product = (wide(x) * wide(slopes)).astype(dtype)  # float16: rounded once, from the exact product in float64
+            slope = np.where(x > 0, 1, slopes)
+            gradient = (wide(grad) * slope).astype(dtype)
+        same(lib.prelu(x, w, axis), np.where(x > 0, x, product), "forward")
+        same(lib.prelu(x, w, axis=axis), lib.prelu(x, w, axis), "axis by keyword")
+        dx, dweight = lib.prelu_backward(grad, x, w, axis)
+        same(dx, gradient, "dx")
+        assert dweight.shape == np.shape(w)
+        assert dweight.dtype == dtype
+        terms = np.where(x > 0, 0, wide(grad) * wide(x))
+        others = tuple(k for k in range(len(shape)) if np.size(w) == 1 or k != (axis % len(shape) if len(shape) > 1 else 0))
+        true = terms.sum(others).reshape(np.shape(w))
+        size = np.abs(terms).sum(others).reshape(np.shape(w))
+        assert (np.abs(dweight - true) <= 2 * float(np.finfo(dtype).eps) * size + float(np.finfo(dtype).smallest_subnormal)).all()
+
+
+@every_backend
+@every_type
+def test_prelu_special_values(dtype, backend):
+    lib = namespace(backend)
+    x = specials(dtype)
+    y = lib.prelu(x, 0.25)
+    assert (np.isnan(y) == np.isnan(x)).all()
+    assert y[x == inf] == inf
+    assert y[x == -inf] == -inf
+    assert (np.signbit(y) == np.signbit(x))[~np.isnan(x)].all()
+    one = np.ones_like(x)
+    dx, dweight = lib.prelu_backward(one, x, 0.25)
+    assert np.isnan(dx[np.isnan(x)]).all()
+    assert (dx[x > 0] == 1).all()
+    assert (dx[x <= 0] == 0.25).all(), "at 0 the slope is the weight"
+    assert np.isnan(dweight)
+    dx, dweight = lib.prelu_backward(one[:4], np.array([0, -0.0, 0, 1], dtype), np.array(0.25, dtype))
+    assert dweight == 0
+    with np.errstate(all="raise"):
+        lib.prelu_backward(np.full(9, np.finfo(dtype).max), np.full(9, -np.finfo(dtype).max), 0.25)
+
+
+@every_backend
+@every_type
+def test_prelu_paths(dtype, backend):
+    lib = namespace(backend)
+    grad, x, weight = data((6, 37), dtype, 1)
+    want = lib.prelu(x, weight)
+    wants = lib.prelu_backward(grad, x, weight)
+    for turn in (np.asfortranarray, lambda a: np.repeat(a, 2, -1)[..., ::2], lambda a: a[::-1].copy()[::-1], lambda a: a.astype(a.dtype.newbyteorder())):
+        same(lib.prelu(turn(x), turn(weight)), want)
+        for got, right in zip(lib.prelu_backward(turn(grad), turn(x), turn(weight)), wants, strict=True):
+            same(got, right)
+    y = x.copy()
+    assert lib.prelu(y, weight, out=y) is y
+    same(y, want, "in place")
+    for k in range(2):
+        pair = [grad.copy(), x.copy()]
+        dx, dweight = lib.prelu_backward(*pair, weight, out=pair[k])
+        assert dx is pair[k]
+        same(dx, wants[0], "dx in place")
+        same(dweight, wants[1], "dweight, in place")
+    buffer = np.zeros(x.size + 1, dtype)
+    source, out = buffer[1:].reshape(x.shape), buffer[:-1].reshape(x.shape)
+    source[...] = x
+    lib.prelu(source, weight, out=out)
+    same(out, want, "partial overlap")
+    mask = np.arange(37) % 3 == 0
+    out = np.full(x.shape, 7, dtype)
+    lib.prelu(x, weight, where=mask, out=out)
+    same(out, np.where(mask, want, dtype.type(7)), "where")
+    same(lib.prelu(x, weight, dtype="f8"), lib.prelu(x.astype("f8"), weight), "dtype=")
+    assert lib.prelu(x, weight.astype("f8")).dtype == dtype
+    assert lib.prelu_backward(grad, x.astype("f8"), weight.astype("f8"))[0].dtype == dtype
+    for shape in ((0,), (0, 3), (3, 0)):
+        zeros = np.zeros(shape, dtype)
+        assert lib.prelu(zeros, 0.25).shape == shape
+        dx, dweight = lib.prelu_backward(zeros, zeros, np.array([0.25], dtype))
+        assert dx.shape == shape
+        assert dweight == 0
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_prelu_fused_backends_agree(dtype):
+    x = points(np.dtype(dtype))
+    results = [(namespace(b).prelu(x, 0.3), *namespace(b).prelu_backward(x[::-1].copy(), x, 0.3)) for b in FUSED]
+    for other in results[1:]:
+        for got, want in zip(other, results[0], strict=True):
+            same(got, want)
+
+
+@every_backend
+def test_integers(backend):
+    lib = namespace(backend)
+    for dtype in INTEGERS:
+        whole = np.array([[0, 1], [1, 1]], dtype)
+        with np.errstate(all="ignore"):
+            real = np.exp(whole).dtype
+        assert lib.prelu(whole, 0.25).dtype == real
+        assert lib.prelu_backward(whole, whole, 0.25)[0].dtype == real
+        value, which = lib.maxout(whole)
+        assert value.dtype == real
+        assert which.dtype == np.intp
+        assert lib.maxout_backward(value.astype(dtype), which, 2).dtype == real
+    assert lib.prelu([[-1.0, 2.0]], [0.5, 0.25]).tolist() == [[-0.5, 2.0]]
+    assert [a.tolist() for a in lib.maxout([[1.0, 3.0], [2.0, 0.0]])] == [[3.0, 2.0], [1, 0]]
+
+
+# ---- maxout -----------------------------------------------------------------------------------------------------------
+
+
+@every_backend
+@every_type
+def test_maxout(dtype, backend):
+    lib = namespace(backend)
+    rng = np.random.default_rng(2)
+    for shape in [(1,), (5,), (3, 2), (4, 70), (70, 4), (3, 4, 5), (2, 3, 4, 2), (2000, 3)]:
+        x = rng.integers(-3, 3, shape).astype(dtype)  # ties: the first wins
+        x.reshape(-1)[::11] = np.resize(specials(dtype), x.reshape(-1)[::11].shape)
+        for axis in range(-len(shape), len(shape)):
+            value, which = lib.maxout(x, axis)
+            same(which, np.argmax(x, axis), "the first nan, or else the first maximum")
+            same(value, np.max(x, axis), f"{shape}, axis {axis}")
+            for turned in (np.asfortranarray(x), np.repeat(x, 2, -1)[..., ::2], x.astype(dtype.newbyteorder())):
+                for got, want in zip(lib.maxout(turned, axis=axis), (value, which), strict=True):
+                    same(got, want)
+            out = np.zeros_like(value), np.zeros_like(which)
+            if value.ndim:
+                result = lib.maxout(x, axis, out=out)
+                assert result[0] is out[0]
+                assert result[1] is out[1]
+                same(out[0], value)
+                same(out[1], which)
+            grad = rng.standard_normal(which.shape).astype(dtype)
+            dx = lib.maxout_backward(grad, which, shape[axis], axis)
+            same(dx, np.asarray(exact_backward(grad, which, shape[axis], axis)).astype(dtype), "backward")
+            same(lib.maxout_backward(grad, which, pieces=shape[axis], axis=axis), dx, "by keyword")
+            assert lib.maxout_backward(grad, which.astype(np.int8) if shape[axis] < 128 else which, shape[axis], axis).shape == x.shape
+            given = np.full(shape, 7, dtype)
+            assert lib.maxout_backward(grad, which, shape[axis], axis, out=given) is given
+            same(given, dx, "out")
+
+
+def exact_backward(grad, which, pieces, axis):
+    result = np.zeros((*grad.shape, pieces))
+    np.put_along_axis(result, np.asarray(which)[..., None], np.asarray(grad, float)[..., None], -1)
+    return np.moveaxis(result, -1, axis)
+
+
+@every_backend
+@every_type
+def test_maxout_special_values(dtype, backend):
+    lib = namespace(backend)
+    for row, best, place in [([1, nan, 3, nan], nan, 1), ([-inf, -inf], -inf, 0), ([1, inf, inf], inf, 1), ([-0.0, 0.0], -0.0, 0), ([nan], nan, 0)]:
+        for width in (1, 17, 64):
+            x = np.tile(np.array(row, dtype)[:, None], (1, width))
+            value, which = lib.maxout(x, 0)
+            assert np.array_equal(value, np.full(width, best), equal_nan=True)
+            assert (np.signbit(value) == np.signbit(best)).all() or best != best
+            assert (which == place).all()
+            value, which = lib.maxout(np.ascontiguousarray(x.T))
+            assert (which == place).all()
+    assert np.isnan(lib.maxout_backward(np.array([nan], dtype), np.array([1]), 3)).tolist() == [[False, True, False]]
+    assert lib.maxout(np.zeros((0, 3), dtype))[0].shape == (0,)
+    assert lib.maxout_backward(np.zeros(0, dtype), np.zeros(0, int), 3).shape == (0, 3)
+
+
+def test_gates_are_those_of_the_reference():
+    """`exact` and this file's own formulas are independent: both must agree."""
+    grad, x, weight = data((4, 5), np.dtype("f8"), 1)
+    import fastact as fa
+
+    for got, want in zip(fa.prelu_backward(grad, x, weight), exact(fa.ops["prelu_backward"], [grad, x, weight]), strict=True):
+        assert np.allclose(got, want.astype(float), equal_nan=True)
+    assert np.allclose(fa.prelu(x, weight), exact(fa.ops["prelu"], [x, weight]).astype(float), equal_nan=True)
