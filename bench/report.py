@@ -158,7 +158,8 @@ def main(argv=None):
     if args.compare:
         stored = json.loads(args.compare.read_text())
         lost = compare(ratios(data["benchmarks"]), stored, args.tolerance)
-        print(f"\nAgainst {args.compare} ({stored['processor']}), lower by more than {args.tolerance:.0%}: {'' if lost else 'none'}")
+        verdict = "" if lost else "none"
+        print(f"\nAgainst {args.compare} ({stored['processor']}), lower by more than {args.tolerance:.0%}: {verdict}")
         for line in lost:
             print(f"  {line}")
     if args.write_baseline:

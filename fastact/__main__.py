@@ -7,7 +7,9 @@ import argparse
 import contextlib
 import json
 import math
+import shutil
 import sys
+import textwrap
 
 import numpy as np
 
@@ -114,14 +116,20 @@ def heading(head):
     """The lines above the table."""
     config = head["config"]
     lines = [
-        f"fastact {config['fastact']}, Python {config['python']}, NumPy {config['numpy']}, built with {config['compiler']}",
+        f"fastact {config['fastact']}, built with {config['compiler']}; Python {config['python']}, NumPy {config['numpy']}",
         f"{config['processor']}, supports {config['supports']}; threads: {config['threads']} of {config['usable processors']}",
         f"measured: {head['measured']}; in use: {config['backend']} ({config['because']})",
         "backends: " + "; ".join(head["backends"].values()),
         f"about {head['size']:,} numbers of {head['dtype']} a call, in place where the result fits",
-        "x: how many times as fast as NumPy; ulp: worst error on a sample (of the largest term where terms cancel)",
+        "x: times as fast as NumPy; ulp: worst error on a sample, of the largest term where terms cancel",
     ]
-    return lines + head["notes"]
+    return wrapped(lines + head["notes"])
+
+
+def wrapped(lines):
+    """The lines, each broken at the width of the table, or of the terminal."""
+    width = min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
+    return [part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="    ")]
 
 
 def cells(entry):
@@ -154,7 +162,7 @@ def summary(results):
         if speedups:
             means.append(f"{way} {math.exp(sum(map(math.log, speedups)) / len(speedups)):.2f}")
     lost = [f"{entry['name']} {entry['speedup']:.2f}" for entry in results if entry["speedup"] < 1]
-    return ["geometric mean of x: " + ", ".join(means), "slower than NumPy: " + (", ".join(lost) or "none")]
+    return wrapped(["geometric mean of x: " + ", ".join(means), "slower than NumPy: " + (", ".join(lost) or "none")])
 
 
 def show(head, results):

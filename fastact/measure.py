@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from fastact import backends
-from fastact.register import OPS, REQUIRED
+from fastact.register import REQUIRED
 
 CHANNELS, PIECES = 100, 4
 SPREAD = 3.0  # standard deviation of inputs: both tails of every activation are met, and neither dominates
@@ -362,8 +362,3 @@ def error(op, arrays, result, **keywords):
         else:
             worst = max(worst, float(np.max(ulp(got, should, dtype, scale), initial=0)))
     return worst
-
-
-def operations():
-    """The operations in the order of the pages, each forward followed by its backward."""
-    return list(OPS.values())

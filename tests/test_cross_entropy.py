@@ -17,6 +17,7 @@ OPTIONS = [
     {"ignore_index": 2},
     {"label_smoothing": 0.3, "z_loss": 0.1, "weight": "class", "ignore_index": 0},
 ]
+SHAPES = [((5,), 0), ((1, 1), -1), ((7, 10), -1), ((7, 10), 1), ((10, 7), 0), ((3, 6, 4), 1), ((2, 3, 4, 5), -2), ((3, 1500), 1)]
 
 
 def value_type(dtype):
@@ -58,7 +59,7 @@ def logits(shape, dtype, seed=1):
 def test_values_and_gradients(options, dense, dtype, backend):
     lib = namespace(backend)
     eps = float(np.finfo(dtype).eps)
-    for shape, axis in [((5,), 0), ((1, 1), -1), ((7, 10), -1), ((7, 10), 1), ((10, 7), 0), ((3, 6, 4), 1), ((2, 3, 4, 5), -2), ((3, 1500), 1)]:
+    for shape, axis in SHAPES:
         rng = np.random.default_rng(2)
         pred, classes = logits(shape, dtype), shape[axis]
         left = np.delete(shape, axis)

@@ -10,6 +10,12 @@ VALUES = [op for op in LOSSES if op.kind == "loss" and not op.is_backward]
 every_loss = pytest.mark.parametrize("op", VALUES, ids=lambda op: op.name)
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
+TURNS = (
+    np.asfortranarray,
+    lambda a: np.repeat(a, 2, -1)[..., ::2],
+    lambda a: a[::-1].copy()[::-1],
+    lambda a: a.astype(a.dtype.newbyteorder()),
+)
 
 
 def value_type(dtype):
@@ -89,8 +95,7 @@ def test_layouts_and_outputs(op, dtype, backend):
     f, both = of(backend, op)
     pred, target = pair((6, 35), dtype)
     value, grad = both(pred, target)
-    turns = (np.asfortranarray, lambda a: np.repeat(a, 2, -1)[..., ::2], lambda a: a[::-1].copy()[::-1], lambda a: a.astype(a.dtype.newbyteorder()))
-    for turn in turns:
+    for turn in TURNS:
         same(f(turn(pred), turn(target)), value)
         for got, want in zip(both(turn(pred), turn(target)), (value, grad), strict=True):
             same(got, want)

@@ -36,8 +36,8 @@ def test_as_a_module_it_prints_json_and_nothing_else():
 
 
 def test_json_has_what_the_table_has(capsys):
-    data = json.loads(run(capsys, "--json", "--dtype", "float64", "--backend", "numpy").out)
-    assert data["measured"] == "numpy"
+    data = json.loads(run(capsys, "--json", "--dtype", "float64", "--backend", "cython").out)
+    assert data["measured"] == fa.get_backend("cython").backend
     assert set(data["backends"]) == {"cython", "numba", "numpy"}
     assert data["config"]["threads"] >= 1
     for entry, op in zip(data["results"], fa.ops.values(), strict=True):
@@ -53,17 +53,18 @@ def test_plain_table(capsys):
     out, err = run(capsys)
     assert err == ""
     lines = out.splitlines()
-    assert max(map(len, lines)) <= 100 + max(0, len(fa.backends.config()["because"]) - 40)  # the reason is as long as it is
+    assert max(map(len, lines)) <= 100
     table = [line for line in lines if line.split(" ")[0] in FORWARD]
     assert [line.split()[0] for line in table] == FORWARD
-    assert all(len(line) <= 100 for line in table)
     assert all(len(line.split()) == 9 for line in table)
+    out = " ".join(out.split())
     for word in (fa.backends.current()[0], fa.backends.config()["processor"], "numba", "geometric mean", "slower than NumPy: "):
         assert word in out
 
 
 def test_on_a_terminal_the_table_is_rich(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     out = run(capsys).out
     for name in FORWARD:
@@ -100,7 +101,7 @@ def test_a_backend_that_is_missing_is_named(capsys, monkeypatch):
         command.main([*QUICK, "--backend", "numba"])
     assert stop.value.code == 1
     assert capsys.readouterr().err == "python -m fastact: the numba backend needs Numba\n"
-    assert "numba absent: the numba backend needs Numba" in run(capsys).out
+    assert "numba absent: the numba backend needs Numba" in " ".join(run(capsys).out.split())
 
 
 @pytest.mark.parametrize("wrong", [["--size", "0"], ["--size", "many"], ["--dtype", "int8"], ["--backend", "fortran"], ["extra"]])
@@ -112,7 +113,8 @@ def test_wrong_options_are_refused(capsys, wrong):
 
 
 def entry(name="relu", way="forward", speedup=2.0, ulp=0.5):
-    return {"name": name, "forward": name, "pass": way, "numpy_seconds": speedup * 1e-6, "seconds": 1e-6, "speedup": speedup, "ulp": ulp}
+    times = {"numpy_seconds": speedup * 1e-6, "seconds": 1e-6, "speedup": speedup}
+    return {"name": name, "forward": name, "pass": way, **times, "ulp": ulp}
 
 
 def test_losses_are_told():
@@ -131,11 +133,12 @@ def test_losses_and_broken_promises_are_coloured():
 def test_a_function_without_backward_has_empty_cells():
     ((name, forward, backward),) = command.lines_of([entry()])
     assert (name, backward) == ("relu", None)
-    assert command.plain_line(name, command.cells(forward), command.cells(backward)).split() == ["relu", "2.00", "1.00", "2.00", "0.50"]
+    line = command.plain_line(name, command.cells(forward), command.cells(backward))
+    assert line.split() == ["relu", "2.00", "1.00", "2.00", "0.50"]
 
 
 def test_figures():
-    assert [command.figure(x) for x in (0.5, 5.926, 16.32, 99.6, 126.2, 12345.6)] == ["0.50", "5.93", "16.3", "99.6", "126", "12346"]
+    assert [command.figure(x) for x in (0.5, 5.926, 16.32, 126.2, 12345.6)] == ["0.50", "5.93", "16.3", "126", "12346"]
     assert command.cells(entry(ulp="inf"))[3] == "inf"
     assert command.cells(entry(ulp=123456.0))[3] == "1e+05"
     assert command.finite(float("inf")) == "inf"

@@ -8,7 +8,6 @@ import pytest
 import fastact as fa
 from fastact import measure
 from fastact.measure import ulp
-from fastact.register import Op
 
 inf, nan = float("inf"), float("nan")
 OPS = list(fa.ops.values())
@@ -277,9 +276,3 @@ def test_absent_backends_are_named(monkeypatch):
     assert found["numba"] == "numba absent: no such thing"
     assert found["cython"].startswith("cython ")
     assert set(found) == set(measure.backends.BACKENDS)
-
-
-def test_nothing_is_listed_twice():
-    """The operations come from the register alone: a new one is measured without an edit here."""
-    assert measure.operations() == OPS
-    assert all(isinstance(op, Op) for op in OPS)

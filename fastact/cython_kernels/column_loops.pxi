@@ -1,4 +1,4 @@
-# The same row loops for rows that stand side by side (element i of row j at i * stride + j): 64 columns at a time, one addition order.
+# The same row loops for rows that stand side by side (element i of row j at i * stride + j): 256 columns at a time, one addition order.
 
 cdef inline void column_tops(real *top, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:
     cdef real v[LANES]
@@ -10,22 +10,23 @@ cdef inline void column_tops(real *top, const real *x, Py_ssize_t n, Py_ssize_t 
             load(v, x + i * stride + g, width - g, -INFINITY)
             raise_top(top + g, v)
 
-cdef inline void clear(real *lanes) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(LANES * COLUMNS):
-        lanes[k] = 0
+cdef inline void clear(real *lanes, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t k, j
+    for k in range(LANES):
+        for j in range(width):
+            lanes[k * COLUMNS + j] = 0
 
-cdef inline void add_lanes(double *total, real *lanes) noexcept nogil:
+cdef inline void add_lanes(double *total, real *lanes, Py_ssize_t width) noexcept nogil:
     """Add every column's 16 lanes by halving, in the order of `halve`, to the column's total."""
     cdef Py_ssize_t k, j
-    for k in range(8 * COLUMNS):
-        lanes[k] += lanes[k + 8 * COLUMNS]
-    for k in range(4 * COLUMNS):
-        lanes[k] += lanes[k + 4 * COLUMNS]
-    for k in range(2 * COLUMNS):
-        lanes[k] += lanes[k + 2 * COLUMNS]
-    for j in range(COLUMNS):
-        total[j] += lanes[j] + lanes[j + COLUMNS]
+    for k in range(8):
+        for j in range(width):
+            lanes[k * COLUMNS + j] += lanes[(k + 8) * COLUMNS + j]
+    for k in range(4):
+        for j in range(width):
+            lanes[k * COLUMNS + j] += lanes[(k + 4) * COLUMNS + j]
+    for j in range(width):
+        total[j] += (lanes[j] + lanes[2 * COLUMNS + j]) + (lanes[COLUMNS + j] + lanes[3 * COLUMNS + j])
 
 cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                                    real (*term)(real, real) noexcept nogil,
@@ -37,11 +38,11 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
     cdef real *lane
     cdef Py_ssize_t start, stop, i, g, j
     column_tops(top, x, n, width, stride)
-    for j in range(COLUMNS):
+    for j in range(width):
         total[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
-        clear(lanes)
+        clear(lanes, width)
         for i in range(start, stop):
             for g from 0 <= g < width by LANES:
                 lane = lanes + (i % LANES) * COLUMNS + g
@@ -50,8 +51,8 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
                     v[j] = term(v[j], top[g + j])
                     lane[j] += v[j]
                 store(y + i * stride + g, v, width - g)
-        add_lanes(total, lanes)
-    for j in range(COLUMNS):
+        add_lanes(total, lanes, width)
+    for j in range(width):
         top[j] = <real>total[j]
     for i in range(n):
         for g from 0 <= g < width by LANES:
@@ -71,13 +72,13 @@ cdef inline void column_excess(real *excess, const real *top, const real *x, Py_
     cdef real *lane
     cdef real e
     cdef Py_ssize_t start, stop, i, g, j
-    for j in range(COLUMNS):
+    for j in range(width):
         total[j] = 0
         tied[j] = 0
         ties[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
-        clear(lanes)
+        clear(lanes, width)
         for i in range(start, stop):
             for g from 0 <= g < width by LANES:
                 lane = lanes + (i % LANES) * COLUMNS + g
@@ -86,11 +87,11 @@ cdef inline void column_excess(real *excess, const real *top, const real *x, Py_
                     e = term(v[j], top[g + j])
                     ties[g + j] += <real>1 if v[j] == top[g + j] else <real>0
                     lane[j] += <real>0 if v[j] == top[g + j] else e
-        for j in range(COLUMNS):
+        for j in range(width):
             tied[j] += ties[j]
             ties[j] = 0
-        add_lanes(total, lanes)
-    for j in range(COLUMNS):
+        add_lanes(total, lanes, width)
+    for j in range(width):
         excess[j] = <real>(total[j] + (tied[j] - 1))
 
 cdef inline void shift_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
@@ -131,11 +132,11 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
     cdef real w[LANES]
     cdef real *lane
     cdef Py_ssize_t start, stop, i, g, j
-    for j in range(COLUMNS):
+    for j in range(width):
         total[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
-        clear(lanes)
+        clear(lanes, width)
         for i in range(start, stop):
             for g from 0 <= g < width by LANES:
                 lane = lanes + (i % LANES) * COLUMNS + g
@@ -143,8 +144,8 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
                 load(w, b + i * stride + g, width - g, 0)
                 for j in range(LANES):
                     lane[j] += term(v[j], w[j])
-        add_lanes(total, lanes)
-    for j in range(COLUMNS):
+        add_lanes(total, lanes, width)
+    for j in range(width):
         sums[j] = <real>total[j]
     for i in range(n):
         for g from 0 <= g < width by LANES:

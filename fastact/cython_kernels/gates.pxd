@@ -8,7 +8,8 @@ cdef inline real prelu(real x, real weight) noexcept nogil:
     return x if x > 0 else weight * x
 
 cdef inline real prelu_backward(real grad, real x, real weight) noexcept nogil:
-    return grad * (<real>1 if x > 0 else weight)
+    cdef real slope = weight if x == x else x
+    return grad * (<real>1 if x > 0 else slope)
 
 cdef inline real prelu_backward_weight(real grad, real x) noexcept nogil:
     """The term of one element in the gradient of its channel's weight."""

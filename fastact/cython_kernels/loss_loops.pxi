@@ -1,8 +1,8 @@
 # The loop of losses that give one number a row: cross-entropy against target weights t, given densely, by label, or both together.
 
-cdef inline void weigh_row(double *value, double *mass, const real *x, const real *t, real top, real log_total, Py_ssize_t n,
+cdef inline void weigh_row(double *value, double *mass, const real *x, const real *t, real top, Py_ssize_t n,
                            real (*cost)(real, real, real, real) noexcept nogil) noexcept nogil:
-    """Add the cost of a row of dense weights to `value`, and the weights to `mass`."""
+    """Add the cost of a row of dense weights, but for the row's log1p(excess), to `value`, and the weights to `mass`."""
     cdef real costs[LANES]
     cdef real weights[LANES]
     cdef real v[LANES]
@@ -16,7 +16,7 @@ cdef inline void weigh_row(double *value, double *mass, const real *x, const rea
             load(v, x + i, stop - i, 0)
             load(w, t + i, stop - i, 0)
             for j in range(LANES):
-                costs[j] += cost(v[j], w[j], top, log_total)
+                costs[j] += cost(v[j], w[j], top, 0)
                 weights[j] += w[j]
         value[0] += halve(costs)
         mass[0] += halve(weights)
@@ -25,30 +25,31 @@ cdef inline double row_loss(real *grad, const real *x, const real *t, Py_ssize_t
                             Py_ssize_t n, real (*term)(real, real) noexcept nogil,
                             real (*cost)(real, real, real, real) noexcept nogil,
                             real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
-    """The cost of one row, and its gradient where `grad` is given; `grad` may be `x`, so the cost is taken before it is written."""
+    """The cost of one row, and its gradient where `grad` is given; `grad` may be `x`, which is read before the terms overwrite it."""
     cdef real top = row_top(x, n)
     cdef real at_target = x[label] if label >= 0 else 0
-    cdef real excess = row_excess(<real *>NULL, x, top, n, term)
-    cdef real log_total = log1p(excess)
-    cdef double value = 0, mass = 0, lse
-    cdef real factor
+    cdef double value = 0, mass = 0, lse, log_total
+    cdef real excess, factor
     cdef Py_ssize_t i
     if t is not NULL:
-        weigh_row(&value, &mass, x, t, top, log_total, n, cost)
+        weigh_row(&value, &mass, x, t, top, n, cost)
+    excess = row_excess(grad, x, top, n, term)
+    log_total = log1p(excess)
+    value += mass * log_total if mass != 0 else 0
     if label >= 0:
-        value += cost(at_target, at_label, top, log_total)
+        value += cost(at_target, at_label, top, <real>log_total)
         mass += at_label
-    lse = top + <double>log_total
-    value += z_loss * lse * lse
+    lse = top + log_total
+    value += z_loss * lse * lse if z_loss != 0 else 0
     if grad is NULL:
         return value
     factor = <real>(scale * (mass + 2 * z_loss * lse) / (1 + <double>excess))
     if t is NULL:
         for i in range(n):
-            grad[i] = slope(term(x[i], top), 0, factor, scale)
+            grad[i] = slope(grad[i], 0, factor, scale)
     else:
         for i in range(n):
-            grad[i] = slope(term(x[i], top), t[i], factor, scale)
+            grad[i] = slope(grad[i], t[i], factor, scale)
     if label >= 0:
         grad[label] -= at_label * scale
     return value

@@ -43,7 +43,9 @@ cdef class ChannelFunction(Function):
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
             weight = self.aligned(np.asarray(args[1]), x, axis)
             dtype = None if foreign((x,)) else real_dtype(x)
-            return self.ufunc(x, weight, **({"dtype": dtype} if dtype is not None else {}), **kwargs)
+            if dtype is not None:
+                kwargs.setdefault("dtype", dtype)
+            return self.ufunc(x, weight, **kwargs)
         grad, x, weight = [np.asarray(a) for a in args]
         dtype = check_dtype(self.__name__, "grad", grad)
         if grad.shape != x.shape:
@@ -51,7 +53,7 @@ cdef class ChannelFunction(Function):
         aligned = self.aligned(weight, x, axis)
         kwargs.setdefault("dtype", dtype)
         inner = x.size if aligned.size == 1 else int(np.prod(x.shape[aligned.shape.index(aligned.size) + 1:]))
-        sums = self.weight_gradient(np.ascontiguousarray(grad, dtype), np.ascontiguousarray(x, dtype), aligned.size, inner)
+        sums = self.weight_gradient(np.asarray(grad, dtype, order="C"), np.asarray(x, dtype, order="C"), aligned.size, inner)
         with np.errstate(all="ignore"):
             dweight = sums.astype(dtype).reshape(weight.shape)
         return self.ufunc(grad, x, aligned, **kwargs), dweight
@@ -123,7 +125,7 @@ cdef class PickFunction(Function):
             raise ValueError(f"{self.__name__}: x has shape {x.shape}, no piece along axis {axis}; at least one is required")
         if out is not None and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(f"{self.__name__}: out={out!r}; a tuple of two arrays, (value, which), is required")
-        value, which = self.pick(np.ascontiguousarray(x, np.float32 if dtype == np.float16 else dtype), axis)
+        value, which = self.pick(np.asarray(x, np.float32 if dtype == np.float16 else dtype, order="C"), axis)
         value = value.astype(dtype, copy=False)
         if out is None:
             return value, which
@@ -154,6 +156,8 @@ cdef class PickFunction(Function):
             raise ValueError(f"{self.__name__}: which has dtype {which.dtype} and shape {which.shape}; integers of the shape of grad, "
                              f"{grad.shape}, are required")
         count = operator.index(pieces)
+        if count < 1:
+            raise ValueError(f"{self.__name__}: pieces={pieces!r}; a whole number >= 1 is required")
         if which.size and not (0 <= which.min() and which.max() < count):
             raise ValueError(f"{self.__name__}: which holds {which.min()} to {which.max()}; 0 to pieces - 1 = {count - 1} is required")
         axis = normalize_axis_index(axis, grad.ndim + 1, "axis")
@@ -161,7 +165,7 @@ cdef class PickFunction(Function):
         wide = np.float32 if dtype == np.float16 else dtype
         work = np.empty(shape, wide)
         into = None if out is None else gradient_target(self.__name__, out, work, dtype)
-        self.spread(work, np.ascontiguousarray(grad, wide), np.ascontiguousarray(which, np.intp), axis)
+        self.spread(work, np.asarray(grad, wide, order="C"), np.asarray(which, np.intp, order="C"), axis)
         if out is None:
             return work.astype(dtype, copy=False)
         np.copyto(into, work, casting="same_kind")

@@ -96,7 +96,7 @@ cdef class LossFunction(Function):
         if pred.shape != target.shape:
             raise ValueError(f"{self.__name__}: pred has shape {pred.shape} and target {target.shape}; equal shapes are required")
         into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
-        return self.compute(np.ascontiguousarray(pred, dtype), np.ascontiguousarray(target, dtype), into, reduction, values)
+        return self.compute(np.asarray(pred, dtype, order="C"), np.asarray(target, dtype, order="C"), into, reduction, values)
 
     cdef object compute(self, cnp.ndarray pred, cnp.ndarray target, object out, str reduction, double *params):
         """Run the kernels on contiguous arrays; the gradient goes through a copy where `out` is not contiguous or overlaps in part."""

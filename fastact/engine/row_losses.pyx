@@ -30,7 +30,8 @@ cdef struct RowLossCall:
     char *weights               # dense weights, a row each, or one row for all, or NULL
     Py_ssize_t weight_step
     Py_ssize_t *labels          # or NULL
-    double *at_labels
+    double *class_weights       # of the labels, or NULL for 1
+    double kept                 # the share of the target that smoothing leaves at the label
     double *values
     double z_loss
     double scale
@@ -49,7 +50,7 @@ cdef void row_loss_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexce
         x = call.x + row * call.n * size
         t = call.weights + row * call.weight_step if call.weights is not NULL else NULL
         label = call.labels[row] if call.labels is not NULL else -1
-        at_label = call.at_labels[row] if call.labels is not NULL else 0
+        at_label = call.kept * (call.class_weights[label] if call.class_weights is not NULL and label >= 0 else 1)
         if call.labels is not NULL and label < 0:   # ignored
             call.values[row] = 0
             for i in range(call.n * size if grad is not NULL else 0):
@@ -86,23 +87,20 @@ cdef class RowLossFunction(Function):
         if classes == 0:
             raise ValueError(f"{self.__name__}: pred has shape {pred.shape}, no class along axis {axis}; at least one is required")
         compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-        weight = self.class_weight(weight, classes, compute)
+        weight = self.class_weight(weight, classes)
         into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
         rows = np.ascontiguousarray(np.moveaxis(pred, axis, -1), compute)
         if target.dtype.kind in "iu":
-            labels = self.labels(target, pred.shape, axis, operator.index(ignore_index))
-            at_label = (1 - label_smoothing) * (np.ones(labels.size) if weight is None else weight.astype(np.float64)[labels])
+            labels, mass = self.labels(target, pred.shape, axis, operator.index(ignore_index), weight)
             dense = None
             if label_smoothing:
                 dense = np.ascontiguousarray((np.ones(classes) if weight is None else weight) * (label_smoothing / classes), compute)
-            kept = labels >= 0
-            mass = float(kept.sum()) if weight is None else float(weight.astype(np.float64)[labels[kept]].sum())
         else:
-            labels = at_label = None
+            labels = None
             dense = self.dense(target, pred.shape, axis, weight, label_smoothing, compute)
             mass = float(rows.size // classes)
         scale = 1.0 if reduction != "mean" else (1 / mass if mass else 0.0)
-        values = self.compute(rows, labels, at_label, dense, into, axis, z_loss, scale)
+        values = self.compute(rows, labels, weight, 1 - label_smoothing, dense, into, axis, z_loss, scale)
         if reduction == "none":
             value = values.astype(compute).reshape(rows.shape[:-1])
             value = value if value.ndim else value[()]
@@ -111,28 +109,43 @@ cdef class RowLossFunction(Function):
             value = compute.type(total if reduction == "sum" else (total / mass if mass else np.nan))
         return value if into is None else (value, into)
 
-    cdef object class_weight(self, object weight, Py_ssize_t classes, object compute):
+    cdef object class_weight(self, object weight, Py_ssize_t classes):
         if weight is None:
             return None
         weight = np.asarray(weight)
         if weight.shape != (classes,):
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}; one number per class, ({classes},), is required")
         check_dtype(self.__name__, "weight", weight)
-        return np.ascontiguousarray(weight, compute)
+        return np.ascontiguousarray(weight, np.float64)
 
-    cdef object labels(self, object target, tuple shape, int axis, object ignore_index):
-        """The labels as a contiguous array, ignored ones as -1."""
+    cdef tuple labels(self, object target, tuple shape, int axis, Py_ssize_t ignore_index, object weight):
+        """The labels, ignored ones as -1, and the sum of their weights; one look at each, before anything is written."""
+        cdef Py_ssize_t classes = shape[axis], i, label
+        cdef cnp.ndarray labels
+        cdef Py_ssize_t *at
+        cdef double *weights = <double *>cnp.PyArray_DATA(<cnp.ndarray>weight) if weight is not None else NULL
+        cdef double mass = 0
         expected = shape[:axis] + shape[axis + 1:]
         if target.shape != expected:
             raise ValueError(f"{self.__name__}: target has shape {target.shape}; labels of shape {expected}, that of pred without axis "
                              f"{axis}, or dense floating targets of shape {shape} are required")
-        ignored = target == ignore_index
-        bad = ((target < 0) | (target >= shape[axis])) & ~ignored
-        if bad.any():
-            worst = target[bad].reshape(-1)[0]
-            raise ValueError(f"{self.__name__}: target holds label {worst}; labels 0 to {shape[axis] - 1}, or ignore_index="
-                             f"{ignore_index}, are required")
-        return np.ascontiguousarray(np.where(ignored, -1, target), np.intp).reshape(-1)
+        if target.dtype.kind == "u" and target.size and target.max() >= classes and target.max() != ignore_index:
+            raise self.bad_label(target.max(), classes, ignore_index)   # before a conversion could wrap it around
+        labels = np.array(target, np.intp, order="C")
+        at = <Py_ssize_t *>cnp.PyArray_DATA(labels)
+        for i in range(cnp.PyArray_SIZE(labels)):
+            label = at[i]
+            if label == ignore_index:
+                at[i] = -1
+            elif 0 <= label < classes:
+                mass += weights[label] if weights is not NULL else 1
+            else:
+                raise self.bad_label(label, classes, ignore_index)
+        return labels, mass
+
+    cdef object bad_label(self, object label, Py_ssize_t classes, Py_ssize_t ignore_index):
+        return ValueError(f"{self.__name__}: target holds label {label}; labels 0 to {classes - 1}, or ignore_index={ignore_index}, "
+                          "are required")
 
     cdef object dense(self, object target, tuple shape, int axis, object weight, double smoothing, object compute):
         """Dense target weights as contiguous rows, smoothed and weighted."""
@@ -140,15 +153,15 @@ cdef class RowLossFunction(Function):
         if target.dtype.kind != "f" or target.shape != shape:
             raise ValueError(f"{self.__name__}: target has dtype {target.dtype} and shape {target.shape}; floating weights of shape "
                              f"{shape}, or integer labels of that shape without axis {axis}, are required")
-        target = np.moveaxis(target, axis, -1)
+        target = np.moveaxis(target, axis, -1).astype(compute, copy=False)
         if smoothing:
             target = target * (1 - smoothing) + smoothing / shape[axis]
         if weight is not None:
             target = target * weight
         return np.ascontiguousarray(target, compute)
 
-    cdef object compute(self, cnp.ndarray rows, cnp.ndarray labels, cnp.ndarray at_label, cnp.ndarray dense, object into, int axis,
-                        double z_loss, double scale):
+    cdef object compute(self, cnp.ndarray rows, cnp.ndarray labels, cnp.ndarray weight, double kept, cnp.ndarray dense, object into,
+                        int axis, double z_loss, double scale):
         """Run the kernel row by row; gives the values in double, and writes the gradient."""
         cdef RowLossCall call
         cdef Py_ssize_t classes = rows.shape[rows.ndim - 1]
@@ -160,7 +173,8 @@ cdef class RowLossFunction(Function):
         call.weights = <char *>cnp.PyArray_DATA(dense) if dense is not None else NULL
         call.weight_step = classes * rows.dtype.itemsize if dense is not None and labels is None else 0
         call.labels = <Py_ssize_t *>cnp.PyArray_DATA(labels) if labels is not None else NULL
-        call.at_labels = <double *>cnp.PyArray_DATA(at_label) if labels is not None else NULL
+        call.class_weights = <double *>cnp.PyArray_DATA(weight) if weight is not None else NULL
+        call.kept = kept
         call.values = <double *>cnp.PyArray_DATA(values)
         call.z_loss = z_loss
         call.scale = scale

@@ -1,1 +1,1 @@
-"""Wing 3: the pages as Numba scalars, compiled for this machine at first use. Imported, and Numba with it, only when asked for."""
+"""Wing 3: the pages as Numba scalars, compiled for this machine at first use. Nothing imports it, or Numba, before that."""

@@ -3,7 +3,7 @@
 Branch-free; a nan input or saved value gives nan. Kinks and limits are those of the reference page.
 """
 
-from fastact.numba_kernels.bits import SINGLE, flip, fma, head, magnitude, power, product_rest, real, scalar, with_sign
+from fastact.numba_kernels.bits import SINGLE, by_sign, flip, fma, head, magnitude, power, product_rest, real, scalar, with_sign
 from fastact.numba_kernels.primitives import (
     at_least,
     at_most,
@@ -118,15 +118,14 @@ def tanh(x):
         r = r * fma(real(0.11341993510723114), v, real(1.703125))
         v = fma(real(0.6811279058456421), v, real(1.703125))
         s = power(t) * (v - r)
-        small = a < real(0.74)
-        num = s + s
+        small = a - real(0.74)
         den = v + r + s
         v = a * a
-        num = a * v if small else num
-        den = fma(fma(real(-0.005459171254187822), v, real(1.1999224424362183)), v, real(3.0000064373016357)) if small else den
+        num = by_sign(small, a * v, s + s)
+        den = by_sign(small, fma(fma(real(-0.005459171254187822), v, real(1.1999224424362183)), v, real(3.0000064373016357)), den)
         y = num / den
         y = real(0) if a > real(9.1) else y
-        y = (a if small else real(1)) - y
+        y = by_sign(small, a, real(1)) - y
     else:
         t = nearest(a + a, 0)
         s = power(t)
@@ -297,16 +296,16 @@ def mish(x):
 
 @scalar
 def mish_backward(grad, x):
-    # With q = e**-abs(x) the derivative is a simple first term and a correction q*q r (x r p + c), r = 1 / (2 + 2 q + q*q) and
-    # p = -(4 + 8 q + 4 q*q + q**3), c = -(1 + q) for x < 0; r = 1 / (1 + 2 q + 2 q*q), p = 4 (1 + q), c = -2 above.
-    below = x < real(0)
+    # With q = e**-abs(x) the derivative is a simple first term and a correction q*q r (x r p + c), where
+    # for x < 0: r = 1 / (2 + 2 q + q*q), p = -(4 + 8 q + 4 q*q + q**3), c = -(1 + q); above: r = 1 / (1 + 2 q + 2 q*q),
+    # p = 4 (1 + q), c = -2.
     a = at_most(magnitude(x), real(110 if SINGLE else 768))
-    z = -a if below else a
+    z = with_sign(a, x)
     q = lowered(raised_exp(real(1), -a, real(0)))
-    first = lowered(raised_exp(real(1) - a, -a, real(0))) if below else real(1)
-    r = real(1) / (fma(q, q + real(2), real(2)) if below else fma(q + q, q + real(1), real(1)))
-    p = -fma(fma(q + real(4), q, real(8)), q, real(4)) if below else fma(q, real(4), real(4))
-    c = real(-1) - q if below else real(-2)
+    first = lowered(raised_exp(real(1) - a, -a, real(0))) if x < real(0) else real(1)
+    r = real(1) / by_sign(x, fma(q, q + real(2), real(2)), fma(q + q, q + real(1), real(1)))
+    p = -fma(fma(q + real(4), q, real(8)), q, real(4)) if x < real(0) else fma(q, real(4), real(4))
+    c = real(-1) - q if x < real(0) else real(-2)
     d = fma(q * q * r, fma(z * r, p, c), first)
     return grad * (d if x == x else x)
 

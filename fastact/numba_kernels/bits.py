@@ -1,7 +1,7 @@
-"""What scalars are written in: the decorator that compiles them for float32 and float64, fused multiply-add, and the bits of numbers."""
+"""What scalars are written in: the decorator that compiles them for both types, fused multiply-add, and the bits of numbers."""
 
 import functools
-import types as python
+from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
@@ -11,7 +11,7 @@ from numba.extending import intrinsic, overload
 
 OPTIONS = {"error_model": "numpy"}  # and no fastmath, which would break nan, signed zeros and the rounding tricks
 
-real = float  # inside a scalar, the type it is being compiled for: a bare 0.5 is a float64 and would drag float32 maths to float64
+real = float  # inside a scalar, the type it is compiled for: a bare 0.5 is a float64 and would drag float32 maths to float64
 SINGLE = False  # inside a scalar, whether that type is np.float32; the branch not taken is not compiled
 FUSES = False  # inside a scalar, whether the machine has fused multiply-add
 
@@ -27,7 +27,7 @@ def compiled_as(**options):
             numbers = (getattr(arg, "dtype", arg) for arg in args)
             single = next((number for number in numbers if isinstance(number, types.Float)), types.float64) == types.float32
             names = {**function.__globals__, "real": np.float32 if single else np.float64, "SINGLE": single, "FUSES": fuses()}
-            return python.FunctionType(function.__code__, names, function.__name__)
+            return FunctionType(function.__code__, names, function.__name__)
 
         overload(function, jit_options={**OPTIONS, "no_cfunc_wrapper": True, **options}, strict=False)(version)
         return function
@@ -50,7 +50,7 @@ def fuses():
 
 @intrinsic
 def fma(typing, a, b, c):
-    """a*b + c in one rounding where the machine fuses, in two elsewhere: for speed and half an ulp, never for an exact residual."""
+    """a*b + c in one rounding where the machine fuses, in two elsewhere: for speed and half an ulp, never for a residual."""
 
     def codegen(context, builder, signature, given):
         a, b, c = given
@@ -127,6 +127,12 @@ def head(build, x):
 
 
 @on_bits
+def by_sign(build, s, below, above):
+    """below where the sign bit of s is set, else above."""
+    return build.select(build.icmp_signed("<", s, s.type(0)), below, above)
+
+
+@on_bits
 def min_unsigned(build, x, low):
     return build.select(build.icmp_unsigned("<", x, low), x, low)
 
@@ -148,7 +154,8 @@ def down(build, x):
     return build.sub(x, constant(x, 0x7FFFFF, 0xFFFFFFFFFFFFF))
 
 
-# ---- powers of two: t = x * log2(e) + magic rounds to n + magic, and leaves n + bias in its low bits ----
+# ---- powers of two: t = x log2(e) + magic rounds to n + magic, magic = 1.5 * 2**23 (2**52) + 127 (1023), and so leaves n + 127
+# (1023) in its low bits ----
 
 
 def exponent(build, t, short=0):

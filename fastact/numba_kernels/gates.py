@@ -10,7 +10,8 @@ def prelu(x, weight):
 
 @scalar
 def prelu_backward(grad, x, weight):
-    return grad * (real(1) if x > 0 else weight)
+    slope = weight if x == x else x
+    return grad * (real(1) if x > 0 else slope)
 
 
 @scalar

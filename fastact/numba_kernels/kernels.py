@@ -19,10 +19,9 @@ from fastact.numba_kernels.row_loops import BLOCK, contract, normalise, pick, pl
 COMPILED = {}
 """The compiled functions by name of the operation and dtype, which keep the machine code alive."""
 
-STAMP = int.from_bytes(
-    hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).digest()[:7], "big"
-)
-"""A hash of this wing's sources. Every kernel closes over it, for Numba's cache key has the closure but not the functions called."""
+SOURCES = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+STAMP = int.from_bytes(hashlib.sha256(SOURCES).digest()[:7], "big")
+"""A hash of this wing's sources. Every kernel closes over it, for Numba's cache does not know the functions that it calls."""
 
 
 # ---- kernels, each made of the scalars of a page -----------------------------------------------------------------------
@@ -68,46 +67,43 @@ def gradient(stamp, f, count):
 
 
 @routine
-def weigh_row(cost, x, t, top, log_total, n):
-    """The cost of a row of dense weights, and the sum of the weights."""
+def weigh_row(cost, x, t, top, n):
+    """The cost of a row of dense weights, but for the row's log1p(excess), and the sum of the weights."""
     block = stack(top, BLOCK)
     value = mass = 0.0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
-        each(size, block, cost, offset(x, start), offset(t, start), top, log_total)
+        each(size, block, cost, offset(x, start), offset(t, start), top, type(top)(0))
         value += add_up(block, size)
         mass += add_up(offset(t, start), size)
     return value, mass
 
 
-@scalar
-def class_slope(term, slope, x, weight, top, factor, scale):
-    return slope(term(x, top), weight, factor, scale)
-
-
 def row_loss(stamp, term, cost, slope):
-    """The cost of one row, and its gradient where `grad` is given; `grad` may be `x`, so the cost is taken before it is written."""
+    """The cost of one row, and its gradient where `grad` is given; `grad` may be `x`, which is read before the terms overwrite it."""
 
     def kernel(grad, x, t, label, at_label, z_loss, scale, n):
         _ = stamp
         top = largest(x, n)
-        excess = row_excess(term, x, top, n)
-        log_total = log1p(excess)
+        at_target = x[label] if label >= 0 else type(top)(0)
         value = mass = 0.0
         if not is_null(t):
-            value, mass = weigh_row(cost, x, t, top, log_total, n)
+            value, mass = weigh_row(cost, x, t, top, n)
+        excess = row_excess(term, grad, x, top, n)
+        log_total = log1p(excess)
+        value += mass * log_total if mass != 0 else 0.0
         if label >= 0:
-            value += cost(x[label], at_label, top, log_total)
+            value += cost(at_target, at_label, top, log_total)
             mass += at_label
         lse = top + np.float64(log_total)
-        value += z_loss * lse * lse
+        value += z_loss * lse * lse if z_loss != 0 else 0.0
         if is_null(grad):
             return value
         factor = type(top)(scale * (mass + 2.0 * z_loss * lse) / (1.0 + excess))
         if is_null(t):
-            each(n, grad, class_slope, term, slope, x, type(top)(0), top, factor, scale)
+            each(n, grad, slope, grad, type(top)(0), factor, scale)
         else:
-            each(n, grad, class_slope, term, slope, x, t, top, factor, scale)
+            each(n, grad, slope, grad, t, factor, scale)
         if label >= 0:
             grad[label] -= at_label * scale
         return value
@@ -124,7 +120,8 @@ def find(op, suffix=""):
     found = getattr(importlib.import_module(f"fastact.numba_kernels.{op.page}"), name, None)
     if found is None:
         arguments = ", ".join([*op.inputs, *(param.name for param in op.params)])
-        raise NotImplementedError(f"the Numba wing lacks {name}: add `def {name}({arguments})` to fastact/numba_kernels/{op.page}.py")
+        page = f"fastact/numba_kernels/{op.page}.py"
+        raise NotImplementedError(f"the Numba wing lacks {name}: add `def {name}({arguments})` to {page}")
     return found
 
 

@@ -26,8 +26,8 @@ class Distinct(ir.values.MDValue):
 def each(typing, n, out, f, *operands):
     """``for i in range(n): out[i] = f(*operands)``, vectorised, where an operand that is a pointer stands for its element i.
 
-    No iteration may touch what another one writes, but arrays may be the same array. The loop carries that promise, which spares LLVM its
-    run-time alias check: the check fails for ``out == x`` and would leave a scalar loop, 4 to 8 times slower.
+    No iteration may touch what another one writes, but arrays may be the same array. The loop carries that promise, which spares
+    LLVM its run-time alias check: the check fails for ``out == x`` and would leave a scalar loop, 4 to 8 times slower.
     """
     elements = [operand.dtype if isinstance(operand, types.CPointer) else operand for operand in operands]
     inner = typing.resolve_function_type(f, elements, {})
@@ -47,7 +47,7 @@ def each(typing, n, out, f, *operands):
             if isinstance(operand, types.CPointer):
                 values[k] = builder.load(builder.gep(values[k], [i]))
                 values[k].set_metadata("llvm.access.group", accesses)
-        values = [context.cast(builder, *given) for given in zip(values, elements, inner.args, strict=True)]
+        values = [context.cast(builder, *step) for step in zip(values, elements, inner.args, strict=True)]
         result = context.cast(builder, function(builder, values), inner.return_type, out.dtype)
         builder.store(result, builder.gep(target, [i])).set_metadata("llvm.access.group", accesses)
         following = builder.add(i, n.type(1), flags=["nsw", "nuw"])
@@ -60,13 +60,13 @@ def each(typing, n, out, f, *operands):
 
 
 def fold(builder, number, x, n, start, combine):
-    """Emit the fold of x[0:n] in 16 lanes that begin with `start`, and of the lanes by halving: lane j takes j + 8, then j + 4, ..."""
+    """Emit the fold of x[0:n] in 16 lanes that begin with `start`, then of the lanes by halving: lane j takes j + 8, j + 4, ..."""
     vector = ir.VectorType(number, LANES)
     lanes, tail = (cgutils.alloca_once_value(builder, ir.Constant(vector, [number(start)] * LANES)) for _ in range(2))
     full = builder.and_(n, n.type(-LANES))
     with cgutils.for_range_slice(builder, n.type(0), full, n.type(LANES), n.type) as (i, _):
         group = builder.bitcast(builder.gep(x, [i]), vector.as_pointer())
-        builder.store(combine(builder.load(lanes), builder.load(group, align=4)), lanes)
+        builder.store(combine(builder.load(lanes), builder.load(group, align=4)), lanes)  # rows start anywhere
     with cgutils.for_range(builder, builder.sub(n, full)) as rest:
         here = builder.gep(builder.bitcast(tail, number.as_pointer()), [rest.index])
         builder.store(builder.load(builder.gep(x, [builder.add(full, rest.index)])), here)
@@ -137,8 +137,18 @@ def first(typing, pointer, count):
 
 
 @intrinsic
+def null(typing, pointer):
+    """A pointer of the same type to nothing."""
+
+    def codegen(context, builder, signature, given):
+        return cgutils.get_null_value(given[0].type)
+
+    return pointer(pointer), codegen
+
+
+@intrinsic
 def is_null(typing, pointer):
-    """Whether the engine gave no array."""
+    """Whether a pointer points to nothing."""
 
     def codegen(context, builder, signature, given):
         return cgutils.is_null(builder, given[0])

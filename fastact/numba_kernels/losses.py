@@ -13,7 +13,8 @@ def mse_loss(pred, target):
 
 @scalar
 def mse_loss_gradient(pred, target):
-    return real(2) * (pred - target)
+    d = pred - target
+    return d + d
 
 
 @scalar
@@ -44,7 +45,7 @@ def hinge_loss_gradient(pred, target, margin):
     return -target if gap > 0 else rest
 
 
-# |x| w + log1p(exp(-|x|)) with w the target's share of the other class: a sure and right prediction costs what is left, at both ends.
+# |x| w + log1p(exp(-|x|)) with w the target's share of the other class: a sure and right prediction costs what is left.
 @scalar
 def binary_cross_entropy_with_logits(pred, target):
     size = -pred if pred < 0 else pred

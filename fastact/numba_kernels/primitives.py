@@ -1,6 +1,6 @@
 """The only approximations of the wing: clamps, reductions, and the exp, log1p and Gaussian pieces that the pages are built of.
 
-Each states its domain and its largest error in ulp (float32 / float64). fma alone fuses, so the bits are those of the Cython wing.
+Each states its domain and its largest error in ulp (float32 / float64). fma alone fuses, so the Cython wing gives the same bits.
 """
 
 from fastact.numba_kernels.bits import (

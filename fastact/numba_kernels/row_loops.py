@@ -1,7 +1,7 @@
 """The loops over rows, for a contiguous row and for rows that stand side by side, with one order of addition for both.
 
-Sums are taken in blocks of 1024 elements: 16 lanes in the type of the data (element i goes to lane i % 16), the lanes by halving, the
-blocks in float64. So every layout and thread count gives the same bits.
+Sums are taken in blocks of 1024 elements: 16 lanes in the type of the data (element i goes to lane i % 16), the lanes by halving,
+the blocks in float64. So every layout and thread count gives the same bits.
 """
 
 from math import inf
@@ -9,7 +9,7 @@ from operator import add
 from operator import pos as same
 
 from fastact.numba_kernels.bits import real, routine, scalar
-from fastact.numba_kernels.loops import LANES, add_up, each, largest, offset, stack
+from fastact.numba_kernels.loops import LANES, add_up, each, is_null, largest, null, offset, stack
 
 BLOCK = 1024
 COLUMNS = 64  # columns handled together ...
@@ -22,10 +22,14 @@ def larger(old, new):
 
 
 @scalar
-def untied(term, x, top):
-    """The term of an element that is no maximum, 0 for one that is."""
-    e = term(x, top)
+def untied(e, x, top):
+    """The term e of an element that is no maximum, 0 for one that is."""
     return real(0) if x == top else e
+
+
+@scalar
+def add_untied(total, e, x, top):
+    return total + untied(e, x, top)
 
 
 @scalar
@@ -38,76 +42,22 @@ def less_one(total, ties):
     return total + (ties - 1.0)
 
 
-# ---- one contiguous row: a maximum, one pass of terms that are summed in lanes, one pass that finishes ------------------
-
-
 @routine
-def normalise_row(term, finish, y, x, n):
-    """Store and sum the terms of a row, then divide them by their sum."""
-    top = largest(x, n)
-    total = 0.0
-    for start in range(0, n, BLOCK):
-        size = BLOCK if n - start > BLOCK else n - start
-        each(size, offset(y, start), term, offset(x, start), top)
-        total += add_up(offset(y, start), size)
-    each(n, y, finish, y, real(total))
-
-
-@routine
-def row_excess(term, x, top, n):
-    """The sum of a row's terms without one maximum."""
-    block = stack(top, BLOCK)
+def row_excess(term, y, x, top, n):
+    """The sum of a row's terms without one maximum; the terms are stored too where `y` is given."""
+    terms, summed = stack(top, BLOCK), stack(top, BLOCK)
     total = 0.0
     ties = 0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
-        each(size, block, untied, term, offset(x, start), top)
-        total += add_up(block, size)
-    for i in range(n):
-        ties += 1 if x[i] == top else 0
+        each(size, terms, term, offset(x, start), top)
+        each(size, summed, untied, terms, offset(x, start), top)
+        total += add_up(summed, size)
+        for i in range(start, start + size):
+            ties += 1 if x[i] == top else 0
+        if not is_null(y):
+            each(size, offset(y, start), same, terms)
     return real(less_one(total, ties))
-
-
-@routine
-def shift_row(term, finish, y, x, n):
-    top = largest(x, n)
-    each(n, y, finish, x, top, row_excess(term, x, top, n))
-
-
-@routine
-def reduce_row(term, finish, y, x, n):
-    top = largest(x, n)
-    y[0] = finish(top, row_excess(term, x, top, n))
-
-
-@routine
-def contract_row(term, finish, out, a, b, n):
-    """Sum the terms of two rows, then combine both rows with that sum."""
-    block = stack(a[0], BLOCK)
-    total = 0.0
-    for start in range(0, n, BLOCK):
-        size = BLOCK if n - start > BLOCK else n - start
-        each(size, block, term, offset(a, start), offset(b, start))
-        total += add_up(block, size)
-    each(n, out, finish, a, b, real(total))
-
-
-@routine
-def pick_row(takes, out, which, x, n):
-    best = x[0]
-    chosen = 0
-    for i in range(1, n):
-        if takes(x[i], best):
-            best = x[i]
-            chosen = i
-    out[0] = best
-    which[0] = chosen
-
-
-@routine
-def place_row(chosen, out, grad, which, n):
-    for i in range(n):
-        out[i] = chosen(grad, which == i)
 
 
 # ---- rows side by side, element i of row j at i * stride + j: 64 columns at a time ----------------------------------------
@@ -115,18 +65,17 @@ def place_row(chosen, out, grad, which, n):
 
 @routine
 def column_tops(x, n, width, stride, top, spare):
-    """The maximum of each column, in one of the two buffers: LLVM makes a slow masked store of a choice that may leave memory as it is."""
+    """The maximum of each column, in the first buffer returned; with one buffer LLVM makes slow masked stores of the choice."""
     each(width, top, same, real(-inf))
     for i in range(n):
         each(width, spare, larger, top, offset(x, i * stride))
         top, spare = spare, top
-    return top
+    return top, spare
 
 
 @scalar
-def add_to_lane(lanes, i, terms, width):
-    lane = offset(lanes, (i & (LANES - 1)) * COLUMNS)
-    each(width, lane, add, lane, terms)
+def lane_of(lanes, i):
+    return offset(lanes, (i & (LANES - 1)) * COLUMNS)
 
 
 @routine
@@ -143,14 +92,14 @@ def add_lanes(total, lanes):
 @routine
 def normalise_columns(term, finish, y, x, n, width, stride):
     lanes, total = stack(x[0], SUMS), stack(0.0, COLUMNS)
-    top = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
+    top, _ = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
     each(COLUMNS, total, same, 0.0)
     each(SUMS, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             terms = offset(y, i * stride)
             each(width, terms, term, offset(x, i * stride), top)
-            add_to_lane(lanes, i, terms, width)
+            each(width, lane_of(lanes, i), add, lane_of(lanes, i), terms)
         add_lanes(total, lanes)
     each(width, top, same, total)
     for i in range(n):
@@ -158,7 +107,8 @@ def normalise_columns(term, finish, y, x, n, width, stride):
 
 
 @routine
-def column_excess(excess, term, top, x, n, width, stride):
+def column_excess(term, x, n, width, stride, top, excess):
+    """The same for each column, in the buffer `excess`."""
     lanes, terms = stack(x[0], SUMS), stack(x[0], COLUMNS)
     total, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     each(COLUMNS, total, same, 0.0)
@@ -166,28 +116,11 @@ def column_excess(excess, term, top, x, n, width, stride):
     each(SUMS, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
-            each(width, terms, untied, term, offset(x, i * stride), top)
-            add_to_lane(lanes, i, terms, width)
+            each(width, terms, term, offset(x, i * stride), top)
+            each(width, lane_of(lanes, i), add_untied, lane_of(lanes, i), terms, offset(x, i * stride), top)
             each(width, ties, count_tie, ties, offset(x, i * stride), top)
         add_lanes(total, lanes)
     each(width, excess, less_one, total, ties)
-
-
-@routine
-def shift_columns(term, finish, y, x, n, width, stride):
-    excess = stack(x[0], COLUMNS)
-    top = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
-    column_excess(excess, term, top, x, n, width, stride)
-    for i in range(n):
-        each(width, offset(y, i * stride), finish, offset(x, i * stride), top, excess)
-
-
-@routine
-def reduce_columns(term, finish, y, x, n, width, stride):
-    excess = stack(x[0], COLUMNS)
-    top = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
-    column_excess(excess, term, top, x, n, width, stride)
-    each(width, y, finish, top, excess)
 
 
 @routine
@@ -199,7 +132,7 @@ def contract_columns(term, finish, out, a, b, n, width, stride):
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             each(width, terms, term, offset(a, i * stride), offset(b, i * stride))
-            add_to_lane(lanes, i, terms, width)
+            each(width, lane_of(lanes, i), add, lane_of(lanes, i), terms)
         add_lanes(total, lanes)
     each(width, terms, same, total)
     for i in range(n):
@@ -237,66 +170,94 @@ def placed(chosen, grad, which, i):
     return chosen(grad, which == i)
 
 
-@routine
-def place_columns(chosen, out, grad, which, n, width, stride):
-    for i in range(n):
-        each(width, offset(out, i * stride), placed, chosen, grad, which, i)
-
-
-# ---- kernels for both layouts: stride 1 is a single contiguous row --------------------------------------------------------
+# ---- kernels for both layouts: stride 1 is a single contiguous row; each closes over `stamp`, see kernels.STAMP -----------------
 
 
 def normalise(stamp, term, finish):
+    """Store and sum the terms of a row, then divide them by their sum."""
+
     def kernel(y, x, b, c, n, width, stride):
         _ = stamp
         if stride == 1:
-            normalise_row(term, finish, y, x, n)
+            top = largest(x, n)
+            total = 0.0
+            for start in range(0, n, BLOCK):
+                size = BLOCK if n - start > BLOCK else n - start
+                each(size, offset(y, start), term, offset(x, start), top)
+                total += add_up(offset(y, start), size)
+            each(n, y, finish, y, type(top)(total))
         else:
             for j in range(0, width, COLUMNS):
-                normalise_columns(term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride)
-
-    return kernel
-
-
-def shift(stamp, term, finish):
-    def kernel(y, x, b, c, n, width, stride):
-        _ = stamp
-        if stride == 1:
-            shift_row(term, finish, y, x, n)
-        else:
-            for j in range(0, width, COLUMNS):
-                shift_columns(term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride)
-
-    return kernel
-
-
-def reduce(stamp, term, finish):
-    def kernel(y, x, b, c, n, width, stride):
-        _ = stamp
-        if stride == 1:
-            reduce_row(term, finish, y, x, n)
-        else:
-            for j in range(0, width, COLUMNS):
-                reduce_columns(term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride)
-
-    return kernel
-
-
-def contract(stamp, term, finish):
-    def kernel(out, a, b, c, n, width, stride):
-        _ = stamp
-        if stride == 1:
-            contract_row(term, finish, out, a, b, n)
-        else:
-            for j in range(0, width, COLUMNS):
-                contract_columns(
-                    term, finish, offset(out, j), offset(a, j), offset(b, j), n, COLUMNS if width - j > COLUMNS else width - j, stride
+                normalise_columns(
+                    term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride
                 )
 
     return kernel
 
 
+def shift(stamp, term, finish):
+    """Shift a row by the logarithm of the sum of its exponentials."""
+
+    def kernel(y, x, b, c, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            top = largest(x, n)
+            each(n, y, finish, x, top, row_excess(term, null(x), x, top, n))
+        else:
+            tops, spare, excess = stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(x[0], COLUMNS)
+            for j in range(0, width, COLUMNS):
+                here = COLUMNS if width - j > COLUMNS else width - j
+                tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
+                column_excess(term, offset(x, j), n, here, stride, tops, excess)
+                for i in range(n):
+                    each(here, offset(y, i * stride + j), finish, offset(x, i * stride + j), tops, excess)
+
+    return kernel
+
+
+def reduce(stamp, term, finish):
+    """The logarithm of the sum of a row's exponentials."""
+
+    def kernel(y, x, b, c, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            top = largest(x, n)
+            y[0] = finish(top, row_excess(term, null(x), x, top, n))
+        else:
+            tops, spare, excess = stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(x[0], COLUMNS)
+            for j in range(0, width, COLUMNS):
+                here = COLUMNS if width - j > COLUMNS else width - j
+                tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
+                column_excess(term, offset(x, j), n, here, stride, tops, excess)
+                each(here, offset(y, j), finish, tops, excess)
+
+    return kernel
+
+
+def contract(stamp, term, finish):
+    """Sum the terms of two rows, then combine both rows with that sum."""
+
+    def kernel(out, a, b, c, n, width, stride):
+        _ = stamp
+        if stride == 1:
+            block = stack(a[0], BLOCK)
+            total = 0.0
+            for start in range(0, n, BLOCK):
+                size = BLOCK if n - start > BLOCK else n - start
+                each(size, block, term, offset(a, start), offset(b, start))
+                total += add_up(block, size)
+            each(n, out, finish, a, b, type(a[0])(total))
+        else:
+            for j in range(0, width, COLUMNS):
+                here = COLUMNS if width - j > COLUMNS else width - j
+                contract_columns(term, finish, offset(out, j), offset(a, j), offset(b, j), n, here, stride)
+
+    return kernel
+
+
 def spread(stamp, finish):
+    """Combine a row with two numbers of its own."""
+
     def kernel(out, a, b, c, n, width, stride):
         _ = stamp
         if stride == 1:
@@ -309,10 +270,19 @@ def spread(stamp, finish):
 
 
 def pick(stamp, takes):
+    """The element of a row that takes the place of all before it, and its index."""
+
     def kernel(out, which, x, n, width, stride):
         _ = stamp
         if stride == 1:
-            pick_row(takes, out, which, x, n)
+            best = x[0]
+            index = 0
+            for i in range(1, n):
+                if takes(x[i], best):
+                    best = x[i]
+                    index = i
+            out[0] = best
+            which[0] = index
         else:
             for j in range(0, width, COLUMNS):
                 here = COLUMNS if width - j > COLUMNS else width - j
@@ -322,11 +292,15 @@ def pick(stamp, takes):
 
 
 def place(stamp, chosen):
+    """Put each row's number at its index, and nothing elsewhere."""
+
     def kernel(out, grad, which, n, width, stride):
         _ = stamp
         if stride == 1:
-            place_row(chosen, out, grad[0], which[0], n)
+            for i in range(n):
+                out[i] = chosen(grad[0], which[0] == i)
         else:
-            place_columns(chosen, out, grad, which, n, width, stride)
+            for i in range(n):
+                each(width, offset(out, i * stride), placed, chosen, grad, which, i)
 
     return kernel

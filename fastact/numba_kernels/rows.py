@@ -1,7 +1,7 @@
 """Page rows: the scalar maths of the softmax family.
 
-`top` is a row's maximum, `total` a sum over the row, and `excess` the sum of exp(x - top) over the row without one maximum, so that
-1 + excess never swallows small terms.
+`top` is a row's maximum, `total` a sum over the row, and `excess` the sum of exp(x - top) over the row without one maximum, so
+that 1 + excess never swallows small terms.
 """
 
 from fastact.numba_kernels.bits import real, scalar

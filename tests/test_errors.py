@@ -1,0 +1,357 @@
+"""Wrong calls: the exception that NumPy and PyTorch users expect, a message that names what is wrong, and nothing written."""
+
+import inspect
+import sys
+
+import numpy as np
+import pytest
+from support import BACKENDS, LOSSES, MAPS, OPS, ROWS, defaults, function, public_name, row_sample, sample
+
+import fastact as fa
+
+F4 = np.dtype("f4")
+every_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def correct(op):
+    """Arguments of a correct call, and the keywords it needs."""
+    x = np.linspace(-1, 1, 12, dtype=F4).reshape(3, 4)
+    if op.kind == "map":
+        return sample(op, (3, 4), F4), {}
+    if op.kind == "rows":
+        return row_sample(op, (3, 4), F4), {"axis": -1}
+    if op.kind == "row_loss":
+        return [x, np.array([0, 3, 1])], {}
+    if op.kind == "pick":
+        return ([x[:, 0].copy(), np.array([0, 1, 3])], {"pieces": 4}) if op.is_backward else ([x], {})
+    return [np.ones(4, F4) if name == "weight" else x.copy() for name in op.inputs], {}
+
+
+def out_keyword(op):
+    return "out" in inspect.signature(function("cython", op)).parameters
+
+
+def out_like(op, arguments, options):
+    """An output of the right kind, filled with a number to recognise."""
+    result = function("cython", op)(*arguments, **options)
+    result = result[1] if op.page == "losses" else result[0] if op.kind == "channels" and op.is_backward else result
+    if op.kind == "pick" and not op.is_backward:
+        return tuple(np.full_like(a, 77) for a in result)
+    return np.full_like(result, 77)
+
+
+def refuses(call, error, *words, out=None):
+    """The call raises `error`, the message holds the words, and `out` keeps its bytes."""
+    outs = out if isinstance(out, tuple) else (out,) if out is not None else ()
+    before = [a.tobytes() for a in outs]
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    for word in words:
+        assert str(word) in message, message
+    assert [a.tobytes() for a in outs] == before, "something was written"
+
+
+# ---- every function ---------------------------------------------------------------------------------------------------
+
+
+@every_backend
+@every_op
+def test_dtypes_that_have_no_order_are_refused(op, backend):
+    f = function(backend, op)
+    arguments, options = correct(op)
+    for wrong in (np.complex64, object, "U3", "S3", "M8[s]", "m8[s]", [("a", "f4")]):
+        bad = np.zeros(arguments[0].shape, wrong)
+        given = [bad, *arguments[1:]]
+        extra = {"out": out_like(op, arguments, options)} if out_keyword(op) else {}
+        refuses(lambda given=given, extra=extra: f(*given, **options, **extra), TypeError, out=extra.get("out"))
+        if len(arguments) > 1 and op.inputs[1] not in ("which", "target") and wrong not in ("m8[s]", "M8[s]"):
+            given = [arguments[0], np.zeros(arguments[1].shape, wrong), *arguments[2:]]
+            refuses(lambda given=given, extra=extra: f(*given, **options, **extra), TypeError, out=extra.get("out"))
+
+
+@every_op
+def test_a_complex_array_is_named(op):
+    arguments, options = correct(op)
+    f = function("cython", op)
+    with pytest.raises(TypeError) as caught:
+        f(arguments[0].astype(complex), *arguments[1:], **options)
+    assert any(word in str(caught.value) for word in (f.__name__, op.name)), caught.value
+    if op.page in ("losses", "gates") and op.name != "prelu":
+        assert "complex128" in str(caught.value)
+
+
+@every_backend
+@every_op
+def test_wrong_numbers_of_arguments(op, backend):
+    f = function(backend, op)
+    name = public_name(op)
+    arguments, options = correct(op)
+    refuses(lambda: f(), TypeError, name)
+    refuses(lambda: f(*arguments[:-1], **options), TypeError, name)
+    refuses(lambda: f(*arguments, *[0.5] * 9), TypeError, name)
+    refuses(lambda: f(*arguments, **options, nonsense=1), TypeError, name, "nonsense")
+    for extra in op.inputs:
+        refuses(lambda extra=extra: f(*arguments, **options, **{extra: arguments[0]}), TypeError, name)
+
+
+@every_backend
+@every_op
+def test_out_that_cannot_be_written(op, backend):
+    f = function(backend, op)
+    arguments, options = correct(op)
+    if not out_keyword(op):
+        refuses(lambda: f(*arguments, **options, out=arguments[0]), TypeError, "out")
+        return
+    out = out_like(op, arguments, options)
+    first = out[0] if isinstance(out, tuple) else out
+    first.flags.writeable = False
+    refuses(lambda: f(*arguments, **options, out=out), ValueError, "read-only", out=out)
+    if op.kind == "pick" and not op.is_backward:
+        out = out_like(op, arguments, options)
+        out[1].flags.writeable = False
+        refuses(lambda: f(*arguments, **options, out=out), ValueError, "read-only", out=out)
+    frozen = arguments[0].copy()
+    frozen.flags.writeable = False
+    if frozen.shape == first.shape:
+        refuses(lambda: f(frozen, *arguments[1:], **options, out=frozen), (ValueError, TypeError), out=frozen)
+
+
+@every_backend
+@every_op
+def test_out_of_the_wrong_kind(op, backend):
+    f = function(backend, op)
+    arguments, options = correct(op)
+    if not out_keyword(op):
+        return
+    right = out_like(op, arguments, options)
+    pair = isinstance(right, tuple)
+    right = right[0] if pair else right
+
+    def give(out):
+        return lambda: f(*arguments, **options, out=(out, np.zeros(3, int)) if pair else out)
+
+    for shape in [(3,), (4, 3), (3, 5), (3, 4, 1), ()]:
+        if shape != right.shape:
+            out = np.full(shape, 77, F4)
+            refuses(give(out), ValueError, out=out)
+    for wrong in ([1.0], 3.0, "out"):
+        refuses(give(wrong), TypeError)
+    whole = np.full(right.shape, 77, np.int64)
+    refuses(give(whole), TypeError, out=whole)
+    if not pair:
+        refuses(lambda: f(*arguments, **options, out=(right, right)), (TypeError, ValueError), out=right)
+
+
+# ---- shapes and axes --------------------------------------------------------------------------------------------------
+
+
+@every_backend
+@pytest.mark.parametrize("op", [op for op in OPS if len(op.inputs) > 1], ids=lambda op: op.name)
+def test_shapes_that_do_not_fit(op, backend):
+    f = function(backend, op)
+    arguments, options = correct(op)
+    extra = {"out": out_like(op, arguments, options)} if out_keyword(op) else {}
+    for shape in [(5,), (3, 5), (2, 4), (2, 3, 4, 7)]:
+        dtype = arguments[1].dtype
+        given = [arguments[0], np.zeros(shape, dtype), *arguments[2:]]
+        refuses(lambda given=given: f(*given, **options, **extra), ValueError, out=extra.get("out"))
+    if op.page != "activations" and op.kind != "rows":
+        given = [arguments[0], np.zeros((3, 5), arguments[1].dtype), *arguments[2:]]
+        refuses(lambda: f(*given, **options), ValueError, public_name(op), "(3, 5)")
+
+
+AXES = [op for op in OPS if op.kind in ("rows", "row_loss", "pick", "channels")]
+
+
+@every_backend
+@pytest.mark.parametrize("op", AXES, ids=lambda op: op.name)
+def test_axes_that_do_not_exist(op, backend):
+    f = function(backend, op)
+    arguments, options = correct(op)
+    extra = {"out": out_like(op, arguments, options)} if out_keyword(op) else {}
+    for axis in (2, 3, -3, -4, 99, 10**30):
+        if op.kind == "pick" and op.is_backward and axis == 1:
+            continue
+        kinds = (np.exceptions.AxisError, OverflowError) if axis == 10**30 else np.exceptions.AxisError
+        refuses(lambda axis=axis: f(*arguments, **{**options, "axis": axis}, **extra), kinds, out=extra.get("out"))
+    for axis in (1.5, "rows", [0.5], (0, 0.5)):
+        refuses(lambda axis=axis: f(*arguments, **{**options, "axis": axis}, **extra), TypeError, out=extra.get("out"))
+    if op.kind == "rows":
+        for axis in ((0, 0), (0, -2)):
+            refuses(lambda axis=axis: f(*arguments, axis=axis), ValueError, "axis")
+        refuses(lambda: f(*arguments, axis=(0, 5)), np.exceptions.AxisError)
+        refuses(lambda: f(*arguments, -1, **{"axis": -1}), TypeError, "axis")
+    if op.kind != "rows":
+        refuses(lambda: f(*arguments, **{**options, "axis": (0, 1)}), TypeError)
+
+
+# ---- parameters -------------------------------------------------------------------------------------------------------
+
+
+@every_backend
+@pytest.mark.parametrize("op", [op for op in OPS if op.params], ids=lambda op: op.name)
+def test_parameters_that_are_no_numbers(op, backend):
+    f = function(backend, op)
+    arguments, options = correct(op)
+    extra = {"out": out_like(op, arguments, options)} if out_keyword(op) else {}
+    for p in op.params:
+        for wrong in ("much", None, 1j, np.complex64(1), [0.5], {}, object(), b"1"):
+            given = {**options, p.name: wrong}
+            words = [] if op.kind == "pick" else [p.name]
+            refuses(lambda given=given: f(*arguments, **given, **extra), TypeError, *words, out=extra.get("out"))
+        if p.name not in options:
+            refuses(lambda p=p: f(*arguments, *[0.5] * len(op.params), **{p.name: 0.5}), TypeError)
+
+
+def breaking(op, rule):
+    """Parameters just beyond a rule, and far beyond."""
+    values = dict(defaults(op))
+    bound = values[rule.bound] if isinstance(rule.bound, str) else rule.bound
+    away = -1 if ">" in rule.sign else 1
+    steps = [away * 1e-3, away * 100, away * float("inf")] + ([0] if "=" not in rule.sign else [])
+    for step in steps:
+        yield {**values, rule.param: bound + step}
+    yield {**values, rule.param: float("nan")}
+
+
+@every_backend
+@pytest.mark.parametrize("op", [op for op in OPS if op.rules], ids=lambda op: op.name)
+def test_parameters_that_break_a_rule(op, backend):
+    f = function(backend, op)
+    arguments, options = correct(op)
+    out = out_like(op, arguments, options) if out_keyword(op) else None
+    extra = {} if out is None else {"out": out}
+    for rule in op.rules:
+        for values in breaking(op, rule):
+            shown = f"{rule.param}={values[rule.param]:g}"
+            refuses(lambda v=values: f(*arguments, **v, **extra), ValueError, f.__name__, shown, rule.text, op.instead, out=out)
+            if op.page == "activations":
+                refuses(lambda v=values: f(*arguments, *v.values(), **extra), ValueError, shown, out=out)
+                swapped = [a.astype(a.dtype.newbyteorder()) for a in arguments]
+                refuses(lambda v=values, s=swapped: f(*s, **v, **extra), ValueError, shown, out=out)
+                half = [np.ones((3, 4), "f2") for _ in arguments]
+                refuses(lambda v=values, s=half: f(*s, **v), ValueError, shown)
+                many = {name: np.array([defaults(op)[name]] * 3 + [value]) for name, value in values.items()}
+                refuses(lambda m=many: f(*arguments, **m, **extra), ValueError, shown, out=out)
+
+
+def test_forward_accepts_what_backward_refuses():
+    assert fa.leaky_relu(np.array([-2.0]), -0.5).tolist() == [1.0]
+    assert fa.elu(np.array([-np.inf]), -0.5).tolist() == [0.5]
+    with pytest.raises(ValueError, match="prelu_backward"):
+        fa.leaky_relu_backward(np.ones(1), np.ones(1), -0.5)
+
+
+# ---- losses -----------------------------------------------------------------------------------------------------------
+
+
+@every_backend
+@pytest.mark.parametrize("op", LOSSES, ids=lambda op: op.name)
+def test_losses(op, backend):
+    f = function(backend, op)
+    name = public_name(op)
+    (pred, target), _ = correct(op)
+    out = pred.copy()
+    extra = {"out": out} if op.is_backward else {}
+    for wrong in ("average", "", "Mean", 3, True):
+        refuses(lambda wrong=wrong: f(pred, target, reduction=wrong, **extra), ValueError, name, repr(wrong), "mean, sum, none", out=out)
+    refuses(lambda: f(pred, target, reduction=None, **extra), ValueError, "None", out=out)
+    refuses(lambda: f(pred, target, 0.5), TypeError, name)
+    refuses(lambda: f(pred), TypeError, name)
+    if op.is_backward:
+        double = np.full(pred.shape, 77.0)
+        refuses(lambda: f(pred, target, out=double), TypeError, "float64", out=double)
+    if op.kind == "loss":
+        refuses(lambda: f(pred, target[:, :1], **extra), ValueError, "(3, 4)", "(3, 1)", out=out)
+        refuses(lambda: f(pred, np.float32(1), **extra), ValueError, "(3, 4)", "()", out=out)
+        refuses(lambda: f(pred, target.astype(complex), **extra), TypeError, "target", out=out)
+        for p in op.params:
+            refuses(lambda p=p: f(pred, target, **{p.name: np.ones(4)}, **extra), TypeError, "parameters", out=out)
+
+
+@every_backend
+@pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_value_and_grad"])
+def test_labels_and_options_of_cross_entropy(name, backend):
+    f = getattr(fa.get_backend(*backend.split()[:1], **({"level": backend.split()[1]} if " " in backend else {})), name)
+    pred = np.linspace(-1, 1, 12, dtype=F4).reshape(3, 4)
+    out = pred.copy()
+    extra = {"out": out} if name.endswith("grad") else {}
+    labels = np.array([0, 3, 1])
+
+    def refused(error, *words, target=labels, **options):
+        refuses(lambda: f(pred, target, **options, **extra), error, *words, out=out)
+
+    for bad in (4, -1, -99, 99, 2**31, 2**40 + 1, -(2**62), np.iinfo(np.int64).max, np.iinfo(np.int64).min):
+        refused(ValueError, "target", bad, "0 to 3", target=np.array([0, bad, 1]))
+    refused(ValueError, 2**64 - 1, target=np.array([0, 2**64 - 1, 1], np.uint64))
+    refused(ValueError, 200, target=np.array([0, 200, 1], np.uint8))
+    with np.errstate(invalid="ignore"):
+        refused(ValueError, "target", target=np.array([0, np.nan, 1]).astype(np.int64))
+    refused(ValueError, 5, target=np.array([0, 5, 1]), ignore_index=7)
+    refused(ValueError, -100, target=np.array([0, -100, 1]), ignore_index=-1)
+    refused((ValueError, TypeError), "target", target=np.array([0.0, 3.0, 1.0]))
+    refused((ValueError, TypeError), "target", target=np.array([True, False, True]))
+    refused((ValueError, TypeError), "target", target=np.zeros((3, 4), int))
+    refused((ValueError, TypeError), target=np.array(["a", "b", "c"]))
+    refused((ValueError, TypeError), target=np.zeros((3, 4), complex))
+    for bad in (-0.1, 1.5, float("nan"), float("inf")):
+        refused(ValueError, "label_smoothing", bad, label_smoothing=bad)
+    for bad in (-0.1, float("nan"), float("inf")):
+        refused(ValueError, "z_loss", bad, z_loss=bad)
+    for bad in ("much", None, 1j):
+        refused(TypeError, label_smoothing=bad)
+        refused(TypeError, z_loss=bad)
+    for bad in (1.5, "none", None):
+        refused(TypeError, ignore_index=bad)
+    for shape in [(3,), (5,), (4, 1), (3, 4), ()]:
+        refused(ValueError, "weight", shape, weight=np.ones(shape, F4))
+    refused(TypeError, "weight", weight=np.ones(4, complex))
+    refused(ValueError, "(4, 3)", target=np.ones((4, 3), F4))
+    refuses(lambda: f(np.float32(1), np.array(0)), ValueError, "pred")
+    refuses(lambda: f(np.zeros((3, 0), F4), labels), ValueError, "(3, 0)")
+
+
+# ---- gates and the rest -----------------------------------------------------------------------------------------------
+
+
+@every_backend
+def test_gates(backend):
+    prelu, prelu_backward, maxout, maxout_backward = (
+        function(backend, fa.ops[name]) for name in ("prelu", "prelu_backward", "maxout", "maxout_backward")
+    )
+    x = np.linspace(-1, 1, 12, dtype=F4).reshape(3, 4)
+    for shape in [(3,), (5,), (4, 1), (1, 4), (3, 4), (0,)]:
+        for call in (lambda w: prelu(x, w), lambda w: prelu_backward(x, x, w)):
+            refuses(lambda call=call, shape=shape: call(np.ones(shape, F4)), ValueError, "weight", shape, "(4,)")
+    refuses(lambda: prelu(x, np.ones(4, F4), 0), ValueError, "(3,)")
+    refuses(lambda: prelu(np.float32(1), np.ones(4, F4)), ValueError, "weight")
+    refuses(lambda: maxout(np.float32(1)), ValueError, "axis")
+    refuses(lambda: maxout(np.zeros((3, 0), F4)), ValueError, "(3, 0)")
+    refuses(lambda: maxout(x, out=np.zeros(3, F4)), TypeError, "tuple of two")
+    grad, which = np.ones(3, F4), np.array([0, 1, 3])
+    out = np.full((3, 4), 77, F4)
+    for bad in (4, -1, 99, np.iinfo(np.int64).max):
+        refuses(lambda bad=bad: maxout_backward(grad, np.array([0, bad, 1]), 4, out=out), ValueError, "which", bad, out=out)
+    refuses(lambda: maxout_backward(grad, which.astype(F4), 4), (ValueError, TypeError), "which")
+    refuses(lambda: maxout_backward(grad, which, 2), ValueError, "which")
+    refuses(lambda: maxout_backward(grad, which), TypeError, "pieces")
+    for bad in (-1, 0):
+        refuses(lambda bad=bad: maxout_backward(grad, which, bad), ValueError)
+    refuses(lambda: maxout_backward(np.ones(0, F4), np.zeros(0, int), -1), ValueError, "pieces")
+
+
+@pytest.mark.parametrize("op", [*MAPS, *ROWS], ids=lambda op: op.name)
+def test_references_do_not_leak_on_errors(op):
+    """A refused call keeps no argument alive."""
+    f = getattr(fa, op.name)
+    arguments, options = correct(op)
+    bad = np.zeros((2, 3, 5), F4)
+    calls = [lambda: f(*arguments, out=bad, **options), lambda: f(*arguments, nonsense=bad), lambda: f(*[bad] * 6)]
+    count = [sys.getrefcount(thing) for thing in (*arguments, bad, f, f.op)]
+    for call in calls * 50:
+        with pytest.raises((TypeError, ValueError)):
+            call()
+    after = [sys.getrefcount(thing) for thing in (*arguments, bad, f, f.op)]
+    assert all(abs(a - b) < 20 for a, b in zip(after, count, strict=True)), (count, after)
