@@ -100,12 +100,13 @@ def largest_term(op, arrays, params, dtype):
     From the input: a function x * g(x) has the slope g + x * g'. From the output: the slopes declared at kinks are the constants added.
     """
     values = {name: float(v) for name, v in params.items()}
-    slope = np.abs(exact(op, arrays, params, dtype))
+    signed = exact(op, arrays, params, dtype)
+    slope = np.abs(signed)
     if op.forward.reads == ("x",):
         x = wide(arrays[1])
         with np.errstate(all="ignore"):
             g = exact(op.forward, [arrays[1]], params, dtype) / x
-            other = slope - g
+            other = signed - g
         terms = np.maximum(np.where(np.isfinite(g), np.abs(g), 0), np.where(np.isfinite(other), np.abs(other), 0))
         return np.maximum(slope, terms)
     constants = [abs(float(eval(text, {}, values))) for text in op.forward.kinks.values()]

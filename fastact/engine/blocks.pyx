@@ -132,20 +132,6 @@ cdef void run_map(MapCall *call, Py_ssize_t n, double cost) noexcept nogil:
     run_spans(map_span, call, n, GRAIN, n * cost)
 
 
-cdef inline double add_up(const floating *values, Py_ssize_t n) noexcept nogil:
-    """The sum in double, in eight lanes."""
-    cdef double lane[8]
-    cdef Py_ssize_t i, j
-    for j in range(8):
-        lane[j] = 0
-    for i in range(0, n - 7, 8):
-        for j in range(8):
-            lane[j] += values[i + j]
-    for i in range(n - n % 8, n):
-        lane[0] += values[i]
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
-
-
 cdef double sum_map(MapCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """The sum of an elementwise kernel's values over a span, in double; nothing is stored."""
     cdef double buffers[4 * BLOCK]

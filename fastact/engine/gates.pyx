@@ -2,12 +2,14 @@
 """Gates: elementwise functions with a weight per channel and its gradient, and the choice of a maximum among pieces."""
 
 cimport numpy as cnp
+from cython cimport floating
 
-from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, itemsize, map_kernel, run_map
+from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, add_up, itemsize, map_kernel, run_map
 from fastact.engine.calls cimport check_out, foreign, real_dtype, split
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport make_ufunc
 
+import math
 import operator
 
 import numpy as np
@@ -24,6 +26,16 @@ cdef tuple OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "sig
 ctypedef void (*pick_kernel)(void *out, Py_ssize_t *which, void *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
 ctypedef void (*place_kernel)(void *out, void *grad, Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
                               Py_ssize_t stride) noexcept nogil
+
+
+cdef inline void add_run(double *total, const floating *terms, Py_ssize_t n, bint apart) noexcept nogil:
+    """Add terms that follow one another to one channel's sum, or to one channel each."""
+    cdef Py_ssize_t i
+    if not apart:
+        total[0] += add_up(terms, n)
+        return
+    for i in range(n):
+        total[i] += terms[i]
 
 
 cdef class ChannelFunction(Function):
@@ -47,12 +59,12 @@ cdef class ChannelFunction(Function):
                 kwargs.setdefault("dtype", dtype)
             return self.ufunc(x, weight, **kwargs)
         grad, x, weight = [np.asarray(a) for a in args]
-        dtype = check_dtype(self.__name__, "grad", grad)
+        dtype = [check_dtype(self.__name__, name, array) for name, array in zip(self.op.inputs, (grad, x, weight))][0]
         if grad.shape != x.shape:
             raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
         aligned = self.aligned(weight, x, axis)
         kwargs.setdefault("dtype", dtype)
-        inner = x.size if aligned.size == 1 else int(np.prod(x.shape[aligned.shape.index(aligned.size) + 1:]))
+        inner = x.size if aligned.size == 1 else math.prod(x.shape[aligned.shape.index(aligned.size) + 1:])
         sums = self.weight_gradient(np.asarray(grad, dtype, order="C"), np.asarray(x, dtype, order="C"), aligned.size, inner)
         with np.errstate(all="ignore"):
             dweight = sums.astype(dtype).reshape(weight.shape)
@@ -76,7 +88,7 @@ cdef class ChannelFunction(Function):
         cdef double block[PIECE]
         cdef cnp.ndarray sums = np.zeros(channels)
         cdef double *total = <double *>cnp.PyArray_DATA(sums)
-        cdef Py_ssize_t size, start, i, count, left = inner, channel = 0
+        cdef Py_ssize_t size, start, i, run, count, left = inner, channel = 0
         if x.dtype == np.float16:
             grad, x = grad.astype(np.float32), x.astype(np.float32)
         call.dtype = DOUBLE if x.dtype == np.float64 else SINGLE
@@ -88,12 +100,20 @@ cdef class ChannelFunction(Function):
             call.data = [<char *>block, <char *>cnp.PyArray_DATA(grad) + start * size, <char *>cnp.PyArray_DATA(x) + start * size, NULL]
             call.steps = [size, size, size, 0]
             run_map(&call, count, 0)
-            for i in range(count):
-                total[channel] += block[i] if call.dtype == DOUBLE else (<float *>block)[i]
-                left -= 1
-                if left == 0:
-                    left = inner
-                    channel = channel + 1 if channel + 1 < channels else 0
+            i = 0
+            while i < count:
+                run = min(count - i, channels - channel if inner == 1 else left)
+                if call.dtype == DOUBLE:
+                    add_run(total + channel, <double *>block + i, run, inner == 1)
+                else:
+                    add_run(total + channel, <float *>block + i, run, inner == 1)
+                i += run
+                if inner == 1:
+                    channel = (channel + run) % channels
+                else:
+                    left -= run
+                    if left == 0:
+                        left, channel = inner, (channel + 1) % channels
         return sums
 
 
@@ -137,7 +157,7 @@ cdef class PickFunction(Function):
     cdef tuple pick(self, cnp.ndarray x, int axis):
         """Value and index along an axis of a contiguous array."""
         cdef Py_ssize_t n = x.shape[axis], size = x.dtype.itemsize, o
-        cdef Py_ssize_t outer = int(np.prod(np.shape(x)[:axis])), inner = int(np.prod(np.shape(x)[axis + 1:]))
+        cdef Py_ssize_t outer = math.prod(np.shape(x)[:axis]), inner = math.prod(np.shape(x)[axis + 1:])
         shape = np.shape(x)[:axis] + np.shape(x)[axis + 1:]
         cdef cnp.ndarray value = np.empty(shape, x.dtype), which = np.empty(shape, np.intp)
         cdef char *best = <char *>cnp.PyArray_DATA(value)
@@ -173,7 +193,7 @@ cdef class PickFunction(Function):
 
     cdef int spread(self, cnp.ndarray work, cnp.ndarray grad, cnp.ndarray which, int axis) except -1:
         cdef Py_ssize_t n = work.shape[axis], size = work.dtype.itemsize, o
-        cdef Py_ssize_t outer = int(np.prod(np.shape(work)[:axis])), inner = int(np.prod(np.shape(work)[axis + 1:]))
+        cdef Py_ssize_t outer = math.prod(np.shape(work)[:axis]), inner = math.prod(np.shape(work)[axis + 1:])
         cdef char *target = <char *>cnp.PyArray_DATA(work)
         cdef char *source = <char *>cnp.PyArray_DATA(grad)
         cdef Py_ssize_t *chosen = <Py_ssize_t *>cnp.PyArray_DATA(which)

@@ -12,8 +12,8 @@ from fastact.numba_kernels.bits import real, routine, scalar
 from fastact.numba_kernels.loops import LANES, add_up, each, is_null, largest, null, offset, stack
 
 BLOCK = 1024
-COLUMNS = 64  # columns handled together ...
-SUMS = LANES * COLUMNS  # ... and the lanes of all of them: lane k of column j at k * COLUMNS + j
+COLUMNS = 256  # columns handled together at most ...
+SUMS = LANES * COLUMNS  # ... and the lanes of all of them: lane k of column j at k * width + j
 
 
 @scalar
@@ -60,7 +60,7 @@ def row_excess(term, y, x, top, n):
     return real(less_one(total, ties))
 
 
-# ---- rows side by side, element i of row j at i * stride + j: 64 columns at a time ----------------------------------------
+# ---- rows side by side, element i of row j at i * stride + j: 256 columns at a time ----------------------------------------
 
 
 @routine
@@ -74,33 +74,33 @@ def column_tops(x, n, width, stride, top, spare):
 
 
 @scalar
-def lane_of(lanes, i):
-    return offset(lanes, (i & (LANES - 1)) * COLUMNS)
+def lane_of(lanes, i, width):
+    return offset(lanes, (i & (LANES - 1)) * width)
 
 
 @routine
-def add_lanes(total, lanes):
+def add_lanes(total, lanes, width):
     """Add every column's 16 lanes by halving, in the order of `add_up`, to the column's total, and clear them."""
-    each(8 * COLUMNS, lanes, add, lanes, offset(lanes, 8 * COLUMNS))
-    each(4 * COLUMNS, lanes, add, lanes, offset(lanes, 4 * COLUMNS))
-    each(2 * COLUMNS, lanes, add, lanes, offset(lanes, 2 * COLUMNS))
-    each(COLUMNS, lanes, add, lanes, offset(lanes, COLUMNS))
-    each(COLUMNS, total, add, total, lanes)
-    each(SUMS, lanes, same, real(0))
+    half = LANES * width
+    while half > width:
+        half >>= 1
+        each(half, lanes, add, lanes, offset(lanes, half))
+    each(width, total, add, total, lanes)
+    each(LANES * width, lanes, same, real(0))
 
 
 @routine
 def normalise_columns(term, finish, y, x, n, width, stride):
     lanes, total = stack(x[0], SUMS), stack(0.0, COLUMNS)
     top, _ = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
-    each(COLUMNS, total, same, 0.0)
-    each(SUMS, lanes, same, real(0))
+    each(width, total, same, 0.0)
+    each(LANES * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             terms = offset(y, i * stride)
             each(width, terms, term, offset(x, i * stride), top)
-            each(width, lane_of(lanes, i), add, lane_of(lanes, i), terms)
-        add_lanes(total, lanes)
+            each(width, lane_of(lanes, i, width), add, lane_of(lanes, i, width), terms)
+        add_lanes(total, lanes, width)
     each(width, top, same, total)
     for i in range(n):
         each(width, offset(y, i * stride), finish, offset(y, i * stride), top)
@@ -111,15 +111,15 @@ def column_excess(term, x, n, width, stride, top, excess):
     """The same for each column, in the buffer `excess`."""
     lanes, terms = stack(x[0], SUMS), stack(x[0], COLUMNS)
     total, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
-    each(COLUMNS, total, same, 0.0)
-    each(COLUMNS, ties, same, 0.0)
-    each(SUMS, lanes, same, real(0))
+    each(width, total, same, 0.0)
+    each(width, ties, same, 0.0)
+    each(LANES * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             each(width, terms, term, offset(x, i * stride), top)
-            each(width, lane_of(lanes, i), add_untied, lane_of(lanes, i), terms, offset(x, i * stride), top)
+            each(width, lane_of(lanes, i, width), add_untied, lane_of(lanes, i, width), terms, offset(x, i * stride), top)
             each(width, ties, count_tie, ties, offset(x, i * stride), top)
-        add_lanes(total, lanes)
+        add_lanes(total, lanes, width)
     each(width, excess, less_one, total, ties)
 
 
@@ -127,13 +127,13 @@ def column_excess(term, x, n, width, stride, top, excess):
 def contract_columns(term, finish, out, a, b, n, width, stride):
     lanes, terms = stack(a[0], SUMS), stack(a[0], COLUMNS)
     total = stack(0.0, COLUMNS)
-    each(COLUMNS, total, same, 0.0)
-    each(SUMS, lanes, same, real(0))
+    each(width, total, same, 0.0)
+    each(LANES * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             each(width, terms, term, offset(a, i * stride), offset(b, i * stride))
-            each(width, lane_of(lanes, i), add, lane_of(lanes, i), terms)
-        add_lanes(total, lanes)
+            each(width, lane_of(lanes, i, width), add, lane_of(lanes, i, width), terms)
+        add_lanes(total, lanes, width)
     each(width, terms, same, total)
     for i in range(n):
         here = i * stride

@@ -1,0 +1,191 @@
+"""Threads: the same bits for any number, Python threads side by side, and processes that fork."""
+
+import concurrent.futures
+import threading
+
+import numpy as np
+import pytest
+from support import LOSSES, MAPS, OPS, ROWS, inputs, public_name, row_sample, run_python, same
+
+import fastact as fa
+
+
+def with_threads(count, call):
+    with fa.threads(count):
+        return call()
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("op", MAPS, ids=lambda op: op.name)
+def test_elementwise(op, dtype):
+    """Large enough for several threads, and of a length that no number of threads divides."""
+    f = getattr(fa, op.name)
+    arguments = inputs(op, np.random.default_rng(1).standard_normal(1_500_007 if op.cost < 0.1 else 400_007).astype(dtype))
+    want = with_threads(1, lambda: f(*arguments))
+    for count in (2, 3, 8, 61):
+        same(with_threads(count, lambda: f(*arguments)), want, f"{count} threads")
+    out = arguments[-1]
+    with_threads(5, lambda: f(*arguments, out=out))
+    same(out, want, "in place, 5 threads")
+
+
+@pytest.mark.parametrize("shape", [(1500, 300), (9, 50_001), (40_000, 5), (1, 400_000)], ids=str)
+@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+def test_rows(op, shape):
+    f = getattr(fa, op.name)
+    arguments = row_sample(op, shape, np.dtype("f4"))
+    columns = [np.ascontiguousarray(a.T) for a in arguments]
+    want = with_threads(1, lambda: f(*arguments, axis=-1))
+    for count in (2, 3, 8):
+        same(with_threads(count, lambda: f(*arguments, axis=-1)), want, f"{count} threads")
+        same(with_threads(count, lambda: f(*columns, axis=0)), want.T, f"{count} threads, columns")
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("op", LOSSES, ids=lambda op: op.name)
+def test_losses(op, dtype):
+    f = getattr(fa, public_name(op))
+    rng = np.random.default_rng(1)
+    pred = rng.standard_normal((3001, 333)).astype(dtype)
+    target = rng.integers(0, 333, 3001) if op.kind == "row_loss" else rng.standard_normal(pred.shape).astype(dtype)
+    for reduction in ("mean", "none"):
+        want = with_threads(1, lambda r=reduction: f(pred, target, reduction=r))
+        for count in (2, 3, 8):
+            got = with_threads(count, lambda r=reduction: f(pred, target, reduction=r))
+            for one, two in zip(got if isinstance(got, tuple) else (got,), want if isinstance(want, tuple) else (want,), strict=True):
+                same(one, two, f"{count} threads")
+
+
+def test_gates():
+    rng = np.random.default_rng(1)
+    x, weight = rng.standard_normal((3001, 333)), rng.standard_normal(333)
+    want = with_threads(1, lambda: (fa.prelu(x, weight), *fa.prelu_backward(x, x, weight), *fa.maxout(x)))
+    for count in (2, 8):
+        got = with_threads(count, lambda: (fa.prelu(x, weight), *fa.prelu_backward(x, x, weight), *fa.maxout(x)))
+        for one, two in zip(got, want, strict=True):
+            same(one, two)
+
+
+def test_setting_and_context():
+    before = fa.get_num_threads()
+    with fa.threads(3):
+        assert fa.get_num_threads() == 3
+        with fa.threads(5):
+            assert fa.get_num_threads() == 5
+        assert fa.get_num_threads() == 3
+    assert fa.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError), fa.threads(2):
+        _ = 1 / 0
+    assert fa.get_num_threads() == before
+    fa.set_num_threads(7)
+    assert fa.get_num_threads() == 7
+    fa.set_num_threads(np.int64(4))
+    assert fa.get_num_threads() == 4
+    fa.set_num_threads(before)
+    for wrong in (0, -1, 1025, 1.5, "2", None, True, 10**30):
+        with pytest.raises(ValueError, match="whole number from 1 to 1024"):
+            fa.set_num_threads(wrong)
+        with pytest.raises(ValueError, match="whole number"), fa.threads(wrong):
+            pass
+    assert fa.get_num_threads() == before
+
+
+def test_eight_python_threads_at_once():
+    """Shared inputs, outputs of their own: the bits of a single thread. Large and small calls, every kind."""
+    rng = np.random.default_rng(2)
+    large, small = rng.standard_normal((600, 500)).astype("f4"), rng.standard_normal((5, 7))
+    labels = rng.integers(0, 500, 600)
+    calls = [
+        lambda: fa.gelu(large),
+        lambda: fa.softmax(large),
+        lambda: fa.softmax(large, 0),
+        lambda: fa.mish(small),
+        lambda: fa.elu(small.T, np.linspace(0, 1, 5)),
+        lambda: fa.mse_loss(large, large[::-1]),
+        lambda: fa.cross_entropy_value_and_grad(large, labels)[1],
+        lambda: fa.maxout(large)[0],
+        lambda: fa.prelu_backward(large, large, 0.25)[1],
+    ]
+    wants = [call() for call in calls]
+    start = threading.Barrier(8)
+
+    def work(seed):
+        start.wait()
+        for k in np.random.default_rng(seed).integers(0, len(calls), 60):
+            same(calls[k](), wants[k], f"call {k}")
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+def test_the_backend_may_change_while_others_compute():
+    x = np.random.default_rng(3).standard_normal(20_000)
+    wants = {fa.get_backend(name).sigmoid(x).tobytes() for name in ("cython", "numpy")}
+    stop = threading.Event()
+
+    def compute():
+        while not stop.is_set():
+            assert fa.sigmoid(x).tobytes() in wants
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(compute) for _ in range(3)]
+        try:
+            for _ in range(100):
+                for name in ("numpy", "cython"):
+                    fa.set_backend(name)
+        finally:
+            stop.set()
+        assert all(future.result() for future in futures)
+
+
+FORK = """
+import os, numpy as np, fastact as fa
+fa.set_num_threads(4)
+x = np.random.default_rng(1).standard_normal((1000, 700)).astype("f4")
+before = fa.gelu(x), fa.softmax(x), fa.mse_loss(x, x * 2)
+import warnings
+warnings.simplefilter("ignore")
+{way}
+print("fine")
+"""
+OS_FORK = """
+for _ in range(3):
+    child = os.fork()
+    if not child:
+        after = fa.gelu(x), fa.softmax(x), fa.mse_loss(x, x * 2)
+        os._exit(0 if all(np.array_equal(a, b) for a, b in zip(after, before)) else 9)
+    assert os.waitpid(child, 0)[1] == 0
+    assert np.array_equal(fa.gelu(x), before[0])
+"""
+POOL = """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    for got in pool.map(fa.softmax, [x] * 4):
+        assert np.array_equal(got, before[1])
+"""
+
+
+@pytest.mark.parametrize("backend", ["cython", "numba"])
+@pytest.mark.parametrize("way", [OS_FORK, POOL], ids=["os.fork", "multiprocessing"])
+def test_children_of_a_fork_compute(way, backend):
+    """OpenMP's threads do not survive a fork: children run serially instead of waiting for ever."""
+    assert run_python(FORK.format(way=way), timeout=60, FASTACT_BACKEND=backend) == "fine"
+
+
+def test_other_libraries_use_openmp_beside():
+    """Every kind of operation after a serial and a parallel start, in threads that end."""
+    x = np.random.default_rng(1).standard_normal(500_000)
+
+    def once(results):
+        results.append(fa.sigmoid(x))
+
+    results = []
+    for _ in range(4):
+        thread = threading.Thread(target=once, args=(results,))
+        thread.start()
+        thread.join()
+    for got in results[1:]:
+        same(got, results[0])
+    assert len(OPS) > 40
