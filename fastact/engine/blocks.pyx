@@ -1,7 +1,6 @@
 # cython: language_level=3, cdivision=True
 """Packing: brings strided and half-precision data to the kernels in blocks on the stack, so that every path gives the same bits."""
 
-from cython cimport floating
 
 from fastact.engine.threads cimport run_spans
 
