@@ -17,12 +17,16 @@ ROOT = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tools"))
 import kernel_table  # noqa: E402
 
+KERNEL_FOLDER = ROOT / "fastact" / "cython_kernels"
 COMPILER = shlex.split(os.environ.get("CC", "gcc"))
 JOBS = int(os.environ.get("FASTACT_BUILD_JOBS") or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]))
 # Never -ffast-math or its parts that assume no nan, no inf or free association: not here, and not when linking.
 COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-semantic-interposition"]
-# Scalars live in headers of 100 kernels: without force the compiler stops inlining. Loops must not become calls of memcpy.
-KERNELS = ["-DCYTHON_INLINE=inline __attribute__((always_inline))", "-fno-tree-loop-distribute-patterns", "--param=max-completely-peel-times=15"]
+KERNELS = [
+    "-DCYTHON_INLINE=inline __attribute__((always_inline))",  # with a hundred kernels in a file the compiler stops inlining
+    "-fno-tree-loop-distribute-patterns",  # loops must not become calls of memcpy
+    "--param=max-completely-peel-times=15",  # loops over 16 lanes must be vectorised, not written out
+]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {
     "v2": ["-march=x86-64-v2"],
@@ -41,7 +45,7 @@ def complaint(flags):
         try:
             done = subprocess.run(command, capture_output=True, text=True)
         except OSError as error:
-            raise SystemExit(f"fastact needs a C compiler: {' '.join(COMPILER)}: {error}. On Debian: apt install gcc python3-dev") from error
+            raise SystemExit(f"fastact needs a C compiler: {COMPILER}: {error}. On Debian: apt install gcc python3-dev") from error
     return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["refused"])[0].replace(folder, "")
 
 
@@ -77,7 +81,7 @@ def extensions(levels):
                   **(openmp if name == "threads" else plain))
         for name in ENGINE
     ]
-    pages = [str(path) for path in (ROOT / "fastact/cython_kernels").glob("*.px[di]")]
+    pages = [str(path) for path in KERNEL_FOLDER.glob("*.px[di]")]
     kernels = [
         Extension(f"fastact.cython_kernels.level_{level}", [f"fastact/cython_kernels/level_{level}.pyx"],
                   extra_compile_args=[*COMMON, *KERNELS, *LEVELS[level]], depends=pages)
@@ -95,6 +99,10 @@ class BuildExtensions(build_ext):
 
     def run(self):
         kernel_table.write()
+        pages = [*KERNEL_FOLDER.glob("*.px[di]")]
+        for old in KERNEL_FOLDER.glob("level_*.c"):     # cythonize does not see changes of cimported pages
+            if old.stat().st_mtime < max(page.stat().st_mtime for page in pages):
+                old.unlink()
         translated = {e.name: e.sources for e in cythonize(self.extensions, nthreads=JOBS if JOBS > 1 else 0)}
         for extension in self.extensions:
             extension.sources = translated[extension.name]

@@ -5,7 +5,7 @@ This file makes the public names from the register; nothing is computed here.
 
 from types import MappingProxyType
 
-from fastact import reference as _reference  # noqa: F401  (importing the pages fills the register)
+from fastact import reference as _reference
 from fastact.backends import PUBLIC as _PUBLIC
 from fastact.backends import backend, get_backend, get_num_threads, set_backend, set_num_threads, show_config
 from fastact.backends import limit_threads as threads

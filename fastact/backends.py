@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import operator
 import os
 import sys
 import types
@@ -16,11 +17,11 @@ try:
     from fastact.engine.losses import LossFunction
     from fastact.engine.row_losses import RowLossFunction
     from fastact.engine.rowwise import RowFunction
-except ModuleNotFoundError as error:
+except ImportError as error:
     if not (error.name or "").startswith("fastact."):
         raise
     raise ImportError(
-        f"fastact's compiled engine is missing ({error.name}): this looks like a source tree that was not built. "
+        f"fastact's compiled engine cannot be loaded ({error}): this looks like a source tree that was not built. "
         "Run `pip install -e .` in it, or leave it and import an installed fastact."
     ) from error
 
@@ -218,9 +219,13 @@ PUBLIC = _start()
 
 
 def _check_threads(count, name="threads"):
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 1024:
+    try:
+        number = 0 if isinstance(count, bool) else operator.index(count)
+    except TypeError:
+        number = 0
+    if not 1 <= number <= 1024:
         raise ValueError(f"{name}={count!r}; a whole number from 1 to 1024 is required")
-    return count
+    return number
 
 
 def _default_threads():

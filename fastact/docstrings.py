@@ -69,7 +69,8 @@ def _parameters(op):
         lines += [f"{param!r} : float", f"    {'Required: ' + ', '.join(rules) + '.' if rules else 'Any number.'}"]
     if "axis" in op.options:
         several = op.kind == "rows"
-        lines += ["axis : int" + (", tuple of int or None" if several else ""), f"    The axis of {'rows' if several else 'channels or pieces'}."]
+        lines.append("axis : int, tuple of int or None" if several else "axis : int")
+        lines.append(f"    The axis of {'rows' if several else 'channels or pieces'}.")
     if "keepdims" in op.options:
         lines += ["keepdims : bool", "    Keep the reduced axes with length 1."]
     return lines + _keyword_parameters(op)
@@ -84,7 +85,8 @@ def _keyword_parameters(op):
         lines += ["label_smoothing : float", "    Share of the target spread over all classes, 0 to 1."]
         lines += ["z_loss : float", "    Weight of the squared logarithm of the normaliser, >= 0."]
     if "reduction" in names:
-        lines += ['reduction : {"mean", "sum", "none"}', "    How the values become one; `mean` divides by the number (or weight) of targets."]
+        lines.append('reduction : {"mean", "sum", "none"}')
+        lines.append("    How the values become one; `mean` divides by the number (or weight) of targets.")
     if "out" in names:
         lines += ["out : ndarray, optional", f"    {_out(op)}"]
     rest = [name for name in names if name in ("where", "dtype", "casting", "order")]
@@ -99,7 +101,8 @@ def _out(op):
     if op.page == "losses":
         return "Where the gradient is written; ``out=pred`` overwrites the predictions."
     given = ["grad", *op.reads] if op.is_backward else ["x"]
-    return f"Where the result is written; {' and '.join(f'``out={name}``' for name in given[:2])} work{'s' if len(given) == 1 else ''} in place."
+    names = " and ".join(f"``out={name}``" for name in given[:2])
+    return f"Where the result is written; {names} work{'s' if len(given) == 1 else ''} in place."
 
 
 def _reads(op):
@@ -108,7 +111,8 @@ def _reads(op):
         return ""
     if forward.reads == ("y",):
         return "The backward pass reads the output: the forward pass may overwrite its input."
-    return f"The backward pass reads {' and '.join(f'`{name}`' for name in forward.reads)}: keep {'it' if len(forward.reads) == 1 else 'them'}."
+    names = " and ".join(f"`{name}`" for name in forward.reads)
+    return f"The backward pass reads {names}: keep {'it' if len(forward.reads) == 1 else 'them'}."
 
 
 def _errors(op):
@@ -123,7 +127,8 @@ def docstring(op, name):
     if op.page == "losses" and op.is_backward:
         value_head = split_example(op.forward)[0]
         head = f"Value and gradient of `{op.forward.name}`, in one pass: ``(value, grad)``.\n\n{value_head}\n\nThe gradient: {head}"
-    parts = [head, _reads(op), "\n".join(["Parameters", "----------", *_parameters(op)])]
+    formula = "" if op.formula in head else f"Formula: ``{op.formula}``"
+    parts = [head, formula, _reads(op), "\n".join(["Parameters", "----------", *_parameters(op)])]
     parts.append("\n".join(["Raises", "------", *_errors(op)]))
     notes = [text for text in (op.limit, op.differs) if text]
     notes.append("Half precision computes in float32 and rounds once; integers and bools compute as for `numpy.exp`.")

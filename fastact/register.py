@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
+from typing import ClassVar
 
 __all__ = ["OPS", "Op", "Param", "Rule", "activation", "gate", "loss", "public_ops", "rows"]
 
@@ -65,15 +66,15 @@ class Op:
         The public name and the page (activations, rows, gates, losses) on which every wing defines it.
     kind : str
         The shape of its computation, all the engine knows of it: ``map`` (elementwise), ``rows``, ``loss`` (elementwise, reduced),
-        ``row_loss`` (one number a row), ``channels`` (elementwise with a weight per channel), ``pick`` (value and index of a row's maximum).
+        ``row_loss`` (one number a row), ``channels`` (elementwise with a weight per channel), ``pick`` (a row's maximum and its index).
     inputs, params : tuple
         The names of its array arguments, and its `Param` s; both from the signature of the reference.
     reads : tuple of str
-        For a forward operation, what its backward reads: ``"y"`` the output, ``"x"`` the input.
+        What the backward reads: ``"y"`` the output, ``"x"`` the input.
     facts : see `FACTS` below.
     """
 
-    FACTS: dict[str, object] = {
+    FACTS: ClassVar[dict[str, object]] = {
         "alias": (),  # further public names of the same object
         "at": {},  # values at special points, {-inf: -0.0}, for the default parameters; nan gives nan everywhere
         "core": None,  # rows: the gufunc signature, "(n)->(n)"

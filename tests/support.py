@@ -13,6 +13,9 @@ from fastact.register import REQUIRED, public_ops
 
 inf, nan = float("inf"), float("nan")
 ROOT = pathlib.Path(fa.__file__).parent
+"""The package under test: its compiled modules are there."""
+SOURCE = pathlib.Path(__file__).resolve().parent.parent
+"""The checkout: what is written by hand is there."""
 BACKENDS = [*(f"cython {level}" for level in levels()), "numba", "numpy"]
 FUSED = [name for name in BACKENDS if name in ("cython v3", "cython v4", "cython native", "numba")]
 """Backends with a fused multiply-add: they promise the same bits."""

@@ -1,10 +1,11 @@
 """Which backend and level compute: environment, switches and namespaces, bad values, what an import costs, and what is reported."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
-from support import BACKENDS, OPS, levels, namespace, public_name, python, run_python, same
+from support import BACKENDS, ROOT, levels, namespace, public_name, python, run_python, same
 
 import fastact as fa
 from fastact.register import public_ops
@@ -61,7 +62,10 @@ def test_set_backend_and_context():
         assert fa.get_backend("cython").gelu.backend == default, "namespaces do not follow"
 
 
-@pytest.mark.parametrize("call", [fa.set_backend, fa.get_backend, lambda *a, **k: fa.backend(*a, **k).__enter__()], ids=["set", "get", "with"])
+CALLS = [fa.set_backend, fa.get_backend, lambda *a, **k: fa.backend(*a, **k).__enter__()]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=["set", "get", "with"])
 def test_bad_backends_and_levels(call):
     before = fa.sigmoid.backend
     for name in ("fortran", "", "Cython", 3):
@@ -186,11 +190,7 @@ except ImportError as error:
 
 def test_a_missing_engine_is_explained(tmp_path):
     """A source tree that was not built: say so, and what to do."""
-    import pathlib
-    import shutil
-
-    source = pathlib.Path(fa.__file__).parent
-    shutil.copytree(source, tmp_path / "fastact", ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__"))
+    shutil.copytree(ROOT, tmp_path / "fastact", ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__"))
     done = python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import fastact")
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
@@ -231,4 +231,3 @@ def test_numba_kernels_compile_in_a_process_without_a_cache(tmp_path):
     code = "import fastact as fa; print(fa.get_backend('numba').relu(2.0))"
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "2.0"
     assert any(tmp_path.rglob("*.nbi"))
-    assert len(OPS) == len(fa.ops)

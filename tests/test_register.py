@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import pathlib
 import re
 import shutil
 import subprocess
@@ -10,13 +9,12 @@ import sys
 
 import numpy as np
 import pytest
-from support import OPS, ROOT, levels, public_name
+from support import OPS, SOURCE, levels, public_name
 
 import fastact as fa
 from fastact import register
 from fastact.register import REQUIRED, Op, Param, Rule, public_ops
 
-TOOLS = ROOT.parent / "tools"
 PAGES = ("activations", "rows", "gates", "losses")
 every_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 
@@ -91,7 +89,8 @@ def test_the_numpy_baseline_runs_and_agrees(op):
     x = rng.uniform(-2, 2, (6, 5))
     forward = op.forward or op
     named = {p.name: 3 if p.default is REQUIRED else p.default for p in op.params}
-    given = {"np": np, "x": x, "weight": rng.uniform(0.1, 1, 5), "grad": rng.standard_normal((6, 5)), "pred": x, "target": np.sign(rng.standard_normal((6, 5)))}
+    given = {"np": np, "x": x, "pred": x, "weight": rng.uniform(0.1, 1, 5), "grad": rng.standard_normal((6, 5))}
+    given["target"] = np.sign(rng.standard_normal((6, 5)))
     if op.kind == "row_loss":
         labels = rng.integers(0, 5, 6)
         got = eval(op.numpy, {**given, "target": labels})
@@ -158,8 +157,9 @@ def test_what_a_signature_says(scratch):
 
 
 def test_rules_are_parsed():
-    for text, values, holds in [("a < 1", 1, False), ("a <= 1", 1, True), ("a > 1", 1, False), ("a >= -2.5", -2.5, True), ("a > 1e-3", 1, True)]:
-        assert Rule(text).holds({"a": values}) is holds
+    rules = [("a < 1", 1, False), ("a <= 1", 1, True), ("a > 1", 1, False), ("a >= -2.5", -2.5, True), ("a > 1e-3", 1, True)]
+    for text, value, holds in rules:
+        assert Rule(text).holds({"a": value}) is holds
         assert repr(Rule(text)) == text
     for wrong in ("a", "a = 1", "a >= ", "0 < a < 1", "a>1", ""):
         with pytest.raises(ValueError, match="expected 'parameter sign bound'"):
@@ -172,12 +172,12 @@ def test_rules_are_parsed():
 
 
 def cython_names(page):
-    text = (ROOT / "cython_kernels" / f"{page}.pxd").read_text()
+    text = (SOURCE / "fastact" / "cython_kernels" / f"{page}.pxd").read_text()
     return re.findall(r"^cdef inline \w+ (\w+)\(", text, re.MULTILINE)
 
 
 def python_names(wing, page):
-    tree = ast.parse((ROOT / wing / f"{page}.py").read_text())
+    tree = ast.parse((SOURCE / "fastact" / wing / f"{page}.py").read_text())
     return [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
@@ -196,13 +196,13 @@ def test_the_wings_hold_the_same_pages(page):
 
 def test_imports_of_the_house():
     """The reference imports NumPy alone; the kernel wings do not import each other; the engine knows no operation."""
-    for path in (ROOT / "reference").glob("*.py"):
+    for path in (SOURCE / "fastact" / "reference").glob("*.py"):
         for name in imported(path):
             assert name.split(".")[0] in ("numpy", "ctypes", "", "fastact"), (path.name, name)
             assert not name.startswith(("fastact.engine", "fastact.cython", "fastact.numba", "fastact.backends")), (path.name, name)
-    for path in (ROOT / "numba_kernels").glob("*.py"):
+    for path in (SOURCE / "fastact" / "numba_kernels").glob("*.py"):
         assert not any(name.startswith(("fastact.cython", "fastact.reference", "fastact.engine")) for name in imported(path)), path.name
-    for path in (ROOT / "engine").glob("*.pyx"):
+    for path in (SOURCE / "fastact" / "engine").glob("*.pyx"):
         text = path.read_text()
         code = re.sub(r'"""[\s\S]*?"""|#.*', "", text)
         words = set(re.findall(r"\b\w+\b", code))
@@ -236,14 +236,16 @@ def checkout(tmp_path):
     """A copy of what the build reads before anything is compiled."""
     (tmp_path / "fastact").mkdir()
     for name in ("reference", "cython_kernels"):
-        shutil.copytree(ROOT / name, tmp_path / "fastact" / name, ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__", "table.pxi"))
-    shutil.copy(ROOT / "register.py", tmp_path / "fastact")
-    shutil.copytree(TOOLS, tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+        made = shutil.ignore_patterns("*.so", "*.c", "__pycache__", "table.pxi")
+        shutil.copytree(SOURCE / "fastact" / name, tmp_path / "fastact" / name, ignore=made)
+    shutil.copy(SOURCE / "fastact" / "register.py", tmp_path / "fastact")
+    shutil.copytree(SOURCE / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
 def make_table(folder):
-    return subprocess.run([sys.executable, folder / "tools" / "kernel_table.py"], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
+    command = [sys.executable, folder / "tools" / "kernel_table.py"]
+    return subprocess.run(command, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
 
 
 def test_the_table_is_made_from_the_register(checkout):
@@ -259,7 +261,8 @@ def test_the_table_is_made_from_the_register(checkout):
 
 def test_a_new_operation_without_scalar_names_the_edit(checkout):
     page = checkout / "fastact" / "reference" / "activations.py"
-    block = '@activation(formula="x")\ndef novel(x):\n    return x\n\n@novel.backward()\ndef novel_backward(grad, y):\n    return grad\n\n\n'
+    block = "@activation(formula='x')\ndef novel(x):\n    return x\n\n"
+    block += "@novel.backward()\ndef novel_backward(grad, y):\n    return grad\n\n\n"
     page.write_text(page.read_text().replace('silence("activations")', block + 'silence("activations")'))
     done = make_table(checkout)
     assert done.returncode != 0
@@ -289,7 +292,7 @@ def test_numba_names_the_missing_scalar(scratch):
 def test_this_folder_lists_no_operations():
     """Tests walk the register: a new operation is tested without a word here."""
     names = {op.name for op in OPS}
-    for path in pathlib.Path(__file__).parent.glob("test_*.py"):
+    for path in (SOURCE / "tests").glob("test_*.py"):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, (ast.List, ast.Tuple, ast.Set)):

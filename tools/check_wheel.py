@@ -1,4 +1,4 @@
-"""Check what was packed: the wheel holds the .pxd files, stubs, py.typed and every compiled module, and no C source; the sdist can build."""
+"""Check what was packed: the wheel holds .pxd files, stubs, py.typed and every compiled module, and no C source; the sdist every source."""
 
 import pathlib
 import sys
@@ -17,12 +17,13 @@ def main():
     wanted = ["fastact/py.typed", "fastact/__init__.pyi"]
     wanted += [str(path.relative_to(ROOT)) for path in ROOT.glob("fastact/**/*.pxd")]
     problems += [f"{name} is missing" for name in wanted if name not in names]
-    modules = [path for path in ROOT.glob("fastact/engine/*.pyx")]
+    modules = list(ROOT.glob("fastact/engine/*.pyx"))
     problems += [f"{path.stem} is not compiled" for path in modules if not any(f"/{path.stem}." in n and n.endswith(".so") for n in names)]
-    packed = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
     sources = [path for kind in ("pyx", "pxd", "pxi", "h", "py") for path in ROOT.glob(f"fastact/**/*.{kind}")]
-    generated = {"table.pxi", "built.pxi"}
-    problems += [f"the sdist lacks {path.name}" for path in sources if str(path.relative_to(ROOT)) not in packed and path.name not in generated]
+    sources = [path for path in sources if path.name not in ("table.pxi", "built.pxi")]   # written at build time
+    problems += [f"the sdist lacks {path.name}" for path in sources if str(path.relative_to(ROOT)) not in packed]
     if problems:
         raise SystemExit("\n".join(problems))
     print(f"{wheel.name}: {len(names)} files; {sdist.name}: {len(packed)} files")

@@ -77,7 +77,7 @@ cdef inline real log_sigmoid(real x) noexcept nogil:
 cdef inline real log_sigmoid_backward(real grad, real y) noexcept nogil:
     cdef real d
     d = expm1_negative(y)
-    return grad * -(d if y < <real>0 else y)
+    return grad * (<real>0 - (d if y < <real>0 else y))
 
 
 cdef inline real tanh(real x) noexcept nogil:
@@ -147,7 +147,7 @@ cdef inline real softplus(real x, real beta) noexcept nogil:
 cdef inline real softplus_backward(real grad, real y, real beta) noexcept nogil:
     cdef real z
     z = beta * -y
-    return grad * -(expm1_negative(z) if z < <real>0 else z)
+    return grad * (<real>0 - (expm1_negative(z) if z < <real>0 else z))
 
 
 cdef inline real softsign(real x) noexcept nogil:

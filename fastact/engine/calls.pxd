@@ -55,6 +55,7 @@ cdef inline cnp.ndarray output(PyObject *given, PyObject *const *arrays, int cou
     return <cnp.ndarray>given
 
 cdef object slow(object function, PyObject *const *args, Py_ssize_t count, PyObject *names)
+cdef int inherit_doc(type cls) except -1
 cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1
 cdef tuple split(str name, dict kwargs, tuple known)
 cdef object real_dtype(object array)

@@ -13,6 +13,7 @@ cdef extern from "Python.h":
         Py_ssize_t tp_vectorcall_offset
         unsigned long tp_flags
         void *tp_call
+        PyObject *tp_dict
     unsigned long Py_TPFLAGS_HAVE_VECTORCALL
     void *PyVectorcall_Call
     void PyType_Modified(PyTypeObject *)
@@ -30,6 +31,14 @@ cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1:
     slots.tp_vectorcall_offset = offset
     slots.tp_call = PyVectorcall_Call
     slots.tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL
+    PyType_Modified(<PyTypeObject *>slots)
+    return 0
+
+
+cdef int inherit_doc(type cls) except -1:
+    """Let instances of a subclass show the docstring that `Function` makes for each, not the one of their class."""
+    cdef Slots *slots = <Slots *><PyObject *>cls
+    (<dict>slots.tp_dict).pop("__doc__", None)
     PyType_Modified(<PyTypeObject *>slots)
     return 0
 

@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, run_map
 from fastact.engine.calls cimport (
-    PyVectorcall_NARGS, alike, check_out, foreign, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
+    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
 )
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport make_ufunc
@@ -138,3 +138,4 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
 
 cdef MapFunction _probe = MapFunction.__new__(MapFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
 install_vectorcall(MapFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
+inherit_doc(MapFunction)

@@ -5,7 +5,7 @@ cimport numpy as cnp
 from cython cimport floating
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, add_up, itemsize, map_kernel, run_map
-from fastact.engine.calls cimport check_out, foreign, real_dtype, split
+from fastact.engine.calls cimport check_out, foreign, inherit_doc, real_dtype, split
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport make_ufunc
 
@@ -202,3 +202,7 @@ cdef class PickFunction(Function):
             for o in range(outer):
                 kernel(target + o * n * inner * size, source + o * inner * size, chosen + o * inner, n, inner, inner)
         return 0
+
+
+inherit_doc(ChannelFunction)
+inherit_doc(PickFunction)

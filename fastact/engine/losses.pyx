@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, run_map, sum_map
-from fastact.engine.calls cimport check_out, real_dtype, split
+from fastact.engine.calls cimport check_out, inherit_doc, real_dtype, split
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -170,3 +170,6 @@ cdef bint usable(object out, cnp.ndarray pred, cnp.ndarray target):
         if np.may_share_memory(out, array) and cnp.PyArray_DATA(out) != cnp.PyArray_DATA(array):
             return False
     return True
+
+
+inherit_doc(LossFunction)

@@ -4,7 +4,7 @@
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE
-from fastact.engine.calls cimport split
+from fastact.engine.calls cimport inherit_doc, split
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -192,3 +192,6 @@ cdef class RowLossFunction(Function):
             with np.errstate(all="ignore"):     # a gradient too small or large for half precision is rounded, silently
                 np.copyto(np.moveaxis(into, axis, -1), work, casting="same_kind")
         return values
+
+
+inherit_doc(RowLossFunction)

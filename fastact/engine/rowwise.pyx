@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
-    PyVectorcall_NARGS, alike, check_out, foreign, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
+    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
@@ -196,3 +196,4 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
 
 cdef RowFunction _probe = RowFunction.__new__(RowFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
 install_vectorcall(RowFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
+inherit_doc(RowFunction)

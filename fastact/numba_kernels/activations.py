@@ -104,7 +104,7 @@ def log_sigmoid(x):
 @scalar
 def log_sigmoid_backward(grad, y):
     d = expm1_negative(y)
-    return grad * -(d if y < real(0) else y)
+    return grad * (real(0) - (d if y < real(0) else y))
 
 
 @scalar
@@ -175,7 +175,7 @@ def softplus(x, beta):
 @scalar
 def softplus_backward(grad, y, beta):
     z = beta * -y
-    return grad * -(expm1_negative(z) if z < real(0) else z)
+    return grad * (real(0) - (expm1_negative(z) if z < real(0) else z))
 
 
 @scalar

@@ -16,7 +16,7 @@ from fastact.numba_kernels.loops import add_up, each, first, is_null, largest, o
 from fastact.numba_kernels.primitives import log1p
 from fastact.numba_kernels.row_loops import BLOCK, contract, normalise, pick, place, reduce, row_excess, shift, spread
 
-COMPILED = {}
+COMPILED: dict[tuple[str, str, str], object] = {}
 """The compiled functions by name of the operation and dtype, which keep the machine code alive."""
 
 SOURCES = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
