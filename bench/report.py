@@ -5,6 +5,7 @@ Only ratios are compared and kept, each against the NumPy expression timed in th
     python bench/report.py FILE                                   losses, then the table in Markdown
     python bench/report.py FILE --compare bench/baseline.json     also what fell, exit status 1 if anything did
     python bench/report.py FILE --write-baseline bench/baseline.json
+    python bench/report.py FILE --readme README.md                put the table and the losses into the README
 """
 
 import argparse
@@ -17,6 +18,7 @@ TOLERANCE = 0.25  # a speed-up may be this part lower than the stored one before
 NUMPY = "numpy"
 COLUMNS = [("cython", 10_000), ("numba", 10_000), ("cython", 1_000_000), ("numba", 1_000_000)]
 DTYPE = "float32"
+MARKS = "<!-- speed: written by bench/report.py --readme -->", "<!-- end of speed -->"
 
 
 def machine():
@@ -115,6 +117,16 @@ def text(benchmarks):
     return "\n".join([*parts, "", markdown(benchmarks)])
 
 
+def readme(path, data):
+    """Put the machine, the losses and the table between the README's marks."""
+    cpu = data.get("machine_info", {}).get("cpu", {}).get("brand_raw", "unknown processor")
+    slower = [f"{group} ({name}): {speedup:.2f}" for speedup, group, name in losses(ratios(data["benchmarks"]))]
+    lines = [f"Measured on one core of {cpu}. Slower than NumPy, of all benchmarks: {'; '.join(slower) or 'none'}.", ""]
+    before, _, rest = path.read_text().partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    path.write_text("\n".join([before + MARKS[0], *lines, markdown(data["benchmarks"]), MARKS[1] + after]))
+
+
 # ---- against a baseline -----------------------------------------------------------------------------------------------
 
 
@@ -150,6 +162,7 @@ def main(argv=None):
     parser.add_argument("file", type=pathlib.Path, help="what --benchmark-json wrote")
     parser.add_argument("--compare", type=pathlib.Path, metavar="BASELINE", help="exit with 1 if a speed-up fell")
     parser.add_argument("--write-baseline", type=pathlib.Path, metavar="BASELINE", help="store the ratios")
+    parser.add_argument("--readme", type=pathlib.Path, metavar="README", help="write the table between its marks there")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="part by which a ratio may fall, default %(default)s")
     args = parser.parse_args(argv)
     data = json.loads(args.file.read_text())
@@ -164,6 +177,8 @@ def main(argv=None):
             print(f"  {line}")
     if args.write_baseline:
         args.write_baseline.write_text(json.dumps(baseline(data), indent=1) + "\n")
+    if args.readme:
+        readme(args.readme, data)
     return 1 if lost else 0
 
 

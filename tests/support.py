@@ -8,6 +8,7 @@ import sys
 import numpy as np
 
 import fastact as fa
+from fastact import measure
 from fastact.backends import levels
 from fastact.register import REQUIRED, public_ops
 
@@ -76,44 +77,17 @@ def exact(op, arrays, params=None, dtype=None, **options):
     return op(*widened, **rounded, **options)
 
 
-def spacing(value, dtype):
-    """One unit in the last place of `value`, for finite numbers; the smallest subnormal's below the normal numbers."""
-    info = np.finfo(dtype)
-    size = np.clip(np.abs(value), float(info.smallest_normal), float(info.max)).astype(np.longdouble)
-    return np.ldexp(np.longdouble(1), np.frexp(size)[1] - 1 - info.nmant)
-
-
-def ulp_error(result, true, dtype=None, term=None):
-    """The error in units in the last place of the true value, or of the larger `term`; nan and inf count 0 where right, else inf."""
-    dtype = dtype or result.dtype
+def largest_term(op, arrays, params, true):
+    """What the error of a slope is measured by, with grad = 1: the largest of the terms whose sum it is."""
+    rounded = {name: np.longdouble(compute_type(arrays[0].dtype)(value)) for name, value in params.items()}
     with np.errstate(all="ignore"):
-        rounded = np.asarray(true).astype(dtype)
-        size = np.abs(true) if term is None else np.maximum(np.abs(true), np.abs(term))
-        error = np.abs(result.astype(np.longdouble) - true) / spacing(size, dtype)
-        # A true value that rounds to the largest number may be an infinity one ulp on, and the reverse.
-        top = float(np.finfo(dtype).max) * (1 - 4 * float(np.finfo(dtype).eps))
-        edge = (np.abs(true) >= top) & (np.abs(result) >= top) & (result * np.sign(true) > 0)
-        good = (np.isnan(result) & np.isnan(true)) | (result == rounded) & np.isinf(result) | edge
-        return np.where(good, 0, np.where(np.isfinite(result) & np.isfinite(true), error, inf))
+        return measure.size(op, arrays, true.astype(np.longdouble), **rounded)
 
 
-def largest_term(op, arrays, params, dtype):
-    """The largest of the terms whose sum is a slope: what the error of a backward pass is measured by, with grad = 1.
-
-    From the input: a function x * g(x) has the slope g + x * g'. From the output: the slopes declared at kinks are the constants added.
-    """
-    values = {name: float(v) for name, v in params.items()}
-    signed = exact(op, arrays, params, dtype)
-    slope = np.abs(signed)
-    if op.forward.reads == ("x",):
-        x = wide(arrays[1])
-        with np.errstate(all="ignore"):
-            g = exact(op.forward, [arrays[1]], params, dtype) / x
-            other = signed - g
-        terms = np.maximum(np.where(np.isfinite(g), np.abs(g), 0), np.where(np.isfinite(other), np.abs(other), 0))
-        return np.maximum(slope, terms)
-    constants = [abs(float(eval(text, {}, values))) for text in op.forward.kinks.values()]
-    return np.maximum(slope, max(constants, default=0.0))
+def ulp(result, true, dtype, term=None):
+    """The error in units in the last place, of signalling nans too, which NumPy's conversions warn of."""
+    with np.errstate(all="ignore"):
+        return measure.ulp(result, true, dtype, term)
 
 
 def same(got, want, message=""):

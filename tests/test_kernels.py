@@ -19,7 +19,7 @@ from support import (
     same,
     settings,
     specials,
-    ulp_error,
+    ulp,
     wide,
 )
 
@@ -42,7 +42,8 @@ def judged(op, dtype, number):
             more = [np.linspace(low, high, 4000), low + np.geomspace(1e-30, high - low, 999), high - np.geomspace(1e-30, high - low, 999)]
             y = np.concatenate([np.concatenate(more).astype(dtype), np.nextafter(ends.astype(dtype), 0), ends.astype(dtype)])
             arguments = [np.concatenate([arguments[0], np.ones_like(y)]), np.concatenate([arguments[1], y])]
-        return arguments, params, exact(op, arguments, params), largest_term(op, arguments, params, dtype)
+        true = exact(op, arguments, params)
+        return arguments, params, true, largest_term(op, arguments, params, true)
     return [x], params, exact(op, [x], params), None
 
 
@@ -51,7 +52,7 @@ def bound(op, dtype):
 
 
 def assert_within(op, got, arguments, params, true, term, limit):
-    error = ulp_error(got, true, term=term)
+    error = ulp(got, true, got.dtype, term)
     worst = int(np.argmax(np.where(np.isnan(error), inf, error)))
     assert error[worst] <= limit, (
         f"{op.name}({', '.join(repr(a[worst]) for a in arguments)}, {params}) = {got[worst]!r}, truth {true[worst]!r}: "
@@ -107,8 +108,8 @@ def test_half_precision_rounds_once(op, backend):
     arguments = inputs(op, x, params, grad=1)
     got = function(backend, op)(*arguments, **params)
     assert got.dtype == np.float16
-    term = largest_term(op, arguments, params, np.float32) if op.is_backward else None
-    true = exact(op, arguments, params, np.float32)
+    true = exact(op, arguments, params)
+    term = largest_term(op, arguments, params, true) if op.is_backward else None
     assert_within(op, got, arguments, params, true, term, 0.51)
     same(got, round_to_half(function(backend, op)(*(a.astype(np.float32) for a in arguments), **params)), op.name)
 
@@ -130,7 +131,7 @@ def test_declared_values(op, dtype, backend):
     for point, value in op.at.items():
         for n in (1, 9, 40):  # vector lanes and tails
             got = f(np.full(n, point, dtype))
-            assert ulp_error(got, np.full(n, value, np.longdouble)).max() <= 0.5001, (point, got[0], value)
+            assert ulp(got, np.full(n, value, np.longdouble), dtype).max() <= 0.5001, (point, got[0], value)
             assert (np.signbit(got) == np.signbit(value)).all(), (point, got[0], value)
 
 
@@ -201,7 +202,7 @@ def test_gradient_at_infinity(op, dtype, backend):
         got = function(backend, op)(np.full(2, 3, dtype), saved, **params)
         want = 3 * exact(op, [np.ones(2, dtype), saved], params)
         assert np.isfinite(want).all()
-        unit = 3 * largest_term(op, [np.ones(2, dtype), saved], params, dtype) * np.finfo(dtype).eps
+        unit = 3 * largest_term(op, [np.ones(2, dtype), saved], params, want / 3) * np.finfo(dtype).eps
         assert (np.abs(got - want) <= 4 * unit).all(), (params, got, want)
 
 
@@ -229,5 +230,6 @@ def test_bits_depend_on_the_element_alone(op, dtype, backend):
     want = function(backend, op)(*arguments)
     order = np.random.default_rng(6).permutation(x.size)
     same(function(backend, op)(*(a[order] for a in arguments)), want[order], "permuted")
-    singly = [function(backend, op)(*(a[i : i + 1] for a in arguments)) for i in range(x.size)]
-    same(np.concatenate(singly), want, "one by one")
+    count = x.size if backend != "numpy" else 30
+    singly = [function(backend, op)(*(a[i : i + 1] for a in arguments)) for i in range(count)]
+    same(np.concatenate(singly), want[:count], "one by one")

@@ -77,11 +77,12 @@ def test_setting_and_context():
     with pytest.raises(ZeroDivisionError), fa.threads(2):
         _ = 1 / 0
     assert fa.get_num_threads() == before
-    fa.set_num_threads(7)
-    assert fa.get_num_threads() == 7
-    fa.set_num_threads(np.int64(4))
-    assert fa.get_num_threads() == 4
-    fa.set_num_threads(before)
+    try:
+        for count in (7, np.int64(4)):
+            fa.set_num_threads(count)
+            assert fa.get_num_threads() == count
+    finally:
+        fa.set_num_threads(before)
     for wrong in (0, -1, 1025, 1.5, "2", None, True, 10**30):
         with pytest.raises(ValueError, match="whole number from 1 to 1024"):
             fa.set_num_threads(wrong)

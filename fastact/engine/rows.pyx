@@ -144,18 +144,25 @@ cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexce
     """Long rows that are neither whole nor side by side: one at a time through buffers; out shares the first row's buffer."""
     cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
     cdef double scalars[4]
-    cdef char *buffers = <char *>malloc(3 * call.n * size)
+    cdef char *buffers
     cdef void *at[4]
-    cdef Py_ssize_t row
+    cdef Py_ssize_t row, used = 0
     cdef int k, first = 0
+    for k in range(1, call.operands):
+        used += call.has_core[k]
+    buffers = <char *>malloc(used * call.n * size)
     if buffers is NULL:
         call.failed = True
         return
+    used = 0
     for k in range(4):
         at[k] = NULL
     for k in range(1, call.operands):
-        at[k] = <void *>(buffers + (k - 1) * call.n * size) if call.has_core[k] else <void *>&scalars[k]
-        first = k if not first and call.has_core[k] else first
+        at[k] = &scalars[k]
+        if call.has_core[k]:
+            at[k] = buffers + used * call.n * size
+            used += 1
+            first = first or k
     at[0] = at[first] if call.has_core[0] else <void *>&scalars[0]
     for row in range(start, stop):
         for k in range(1, call.operands):
