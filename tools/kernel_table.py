@@ -12,7 +12,7 @@ PLACE = "{T} *out, const {T} *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ss
 ROW_LOSS = "{T} *grad, const {T} *x, const {T} *t, Py_ssize_t label, {T} at_label, {T} z_loss, {T} scale, Py_ssize_t n"
 LOOPS = {
     "normalise": ("a", "{op}_term", "{op}"),
-    "shift": ("a", "{op}_term", "{op}"),
+    "shift": ("a", "{op}_term", "{op}_total", "{op}"),
     "reduce": ("a", "{op}_term", "{op}"),
     "contract": ("a, b", "{op}_term", "{op}"),
     "spread": ("a, b, c", "{op}"),

@@ -10,23 +10,31 @@ cdef inline void column_tops(real *top, const real *x, Py_ssize_t n, Py_ssize_t 
             load(v, x + i * stride + g, width - g, -INFINITY)
             raise_top(top + g, v)
 
-cdef inline void clear(real *lanes, Py_ssize_t width) noexcept nogil:
+cdef inline void clear(real *lanes, Py_ssize_t width, Py_ssize_t used) noexcept nogil:
     cdef Py_ssize_t k, j
-    for k in range(LANES):
+    for k in range(used):
         for j in range(width):
             lanes[k * COLUMNS + j] = 0
 
-cdef inline void add_lanes(double *total, real *lanes, Py_ssize_t width) noexcept nogil:
-    """Add every column's 16 lanes by halving, in the order of `halve`, to the column's total."""
+cdef inline void fold(real *lanes, Py_ssize_t width, Py_ssize_t half, Py_ssize_t used) noexcept nogil:
+    """Add lane k + half to lane k, of the lanes that are used: the others would add nothing."""
     cdef Py_ssize_t k, j
-    for k in range(8):
+    for k in range(half if half < used - half else used - half):
         for j in range(width):
-            lanes[k * COLUMNS + j] += lanes[(k + 8) * COLUMNS + j]
-    for k in range(4):
-        for j in range(width):
-            lanes[k * COLUMNS + j] += lanes[(k + 4) * COLUMNS + j]
+            lanes[k * COLUMNS + j] += lanes[(k + half) * COLUMNS + j]
+
+cdef inline void add_lanes(double *total, real *lanes, Py_ssize_t width, Py_ssize_t used) noexcept nogil:
+    """Add every column's lanes by halving, in the order of `halve`, to the column's total."""
+    cdef Py_ssize_t j
+    fold(lanes, width, 8, used)
+    fold(lanes, width, 4, used if used < 8 else 8)
+    fold(lanes, width, 2, used if used < 4 else 4)
+    fold(lanes, width, 1, used if used < 2 else 2)
     for j in range(width):
-        total[j] += (lanes[j] + lanes[2 * COLUMNS + j]) + (lanes[COLUMNS + j] + lanes[3 * COLUMNS + j])
+        total[j] += lanes[j]
+
+cdef inline Py_ssize_t lanes_used(Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    return stop - start if stop - start < LANES else LANES
 
 cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                                    real (*term)(real, real) noexcept nogil,
@@ -42,7 +50,7 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
         total[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
-        clear(lanes, width)
+        clear(lanes, width, lanes_used(start, stop))
         for i in range(start, stop):
             for g from 0 <= g < width by LANES:
                 lane = lanes + (i % LANES) * COLUMNS + g
@@ -51,7 +59,7 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
                     v[j] = term(v[j], top[g + j])
                     lane[j] += v[j]
                 store(y + i * stride + g, v, width - g)
-        add_lanes(total, lanes, width)
+        add_lanes(total, lanes, width, lanes_used(start, stop))
     for j in range(width):
         top[j] = <real>total[j]
     for i in range(n):
@@ -78,7 +86,7 @@ cdef inline void column_excess(real *excess, const real *top, const real *x, Py_
         ties[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
-        clear(lanes, width)
+        clear(lanes, width, lanes_used(start, stop))
         for i in range(start, stop):
             for g from 0 <= g < width by LANES:
                 lane = lanes + (i % LANES) * COLUMNS + g
@@ -90,24 +98,26 @@ cdef inline void column_excess(real *excess, const real *top, const real *x, Py_
         for j in range(width):
             tied[j] += ties[j]
             ties[j] = 0
-        add_lanes(total, lanes, width)
+        add_lanes(total, lanes, width, lanes_used(start, stop))
     for j in range(width):
         excess[j] = <real>(total[j] + (tied[j] - 1))
 
 cdef inline void shift_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                               real (*term)(real, real) noexcept nogil,
+                               real (*term)(real, real) noexcept nogil, real (*sum_up)(real, real) noexcept nogil,
                                real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     cdef real top[COLUMNS]
-    cdef real excess[COLUMNS]
+    cdef real total[COLUMNS]
     cdef real v[LANES]
     cdef Py_ssize_t i, g, j
     column_tops(top, x, n, width, stride)
-    column_excess(excess, top, x, n, width, stride, term)
+    column_excess(total, top, x, n, width, stride, term)
+    for j in range(width):
+        total[j] = sum_up(top[j], total[j])
     for i in range(n):
         for g from 0 <= g < width by LANES:
             load(v, x + i * stride + g, width - g, 0)
             for j in range(LANES):
-                v[j] = finish(v[j], top[g + j], excess[g + j])
+                v[j] = finish(v[j], top[g + j], total[g + j])
             store(y + i * stride + g, v, width - g)
 
 cdef inline void reduce_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
@@ -136,7 +146,7 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
         total[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
-        clear(lanes, width)
+        clear(lanes, width, lanes_used(start, stop))
         for i in range(start, stop):
             for g from 0 <= g < width by LANES:
                 lane = lanes + (i % LANES) * COLUMNS + g
@@ -144,7 +154,7 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
                 load(w, b + i * stride + g, width - g, 0)
                 for j in range(LANES):
                     lane[j] += term(v[j], w[j])
-        add_lanes(total, lanes, width)
+        add_lanes(total, lanes, width, lanes_used(start, stop))
     for j in range(width):
         sums[j] = <real>total[j]
     for i in range(n):

@@ -13,13 +13,14 @@ cdef inline void normalise(real *y, const real *x, Py_ssize_t n, Py_ssize_t widt
         normalise_columns(y + j, x + j, n, columns(width, j), stride, term, finish)
 
 cdef inline void shift(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                       real (*term)(real, real) noexcept nogil, real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+                       real (*term)(real, real) noexcept nogil, real (*sum_up)(real, real) noexcept nogil,
+                       real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     cdef Py_ssize_t j
     if stride == 1:
-        shift_row(y, x, n, term, finish)
+        shift_row(y, x, n, term, sum_up, finish)
         return
     for j from 0 <= j < width by COLUMNS:
-        shift_columns(y + j, x + j, n, columns(width, j), stride, term, finish)
+        shift_columns(y + j, x + j, n, columns(width, j), stride, term, sum_up, finish)
 
 cdef inline void reduce(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                         real (*term)(real, real) noexcept nogil, real (*finish)(real, real) noexcept nogil) noexcept nogil:

@@ -54,12 +54,12 @@ cdef inline real row_excess(real *y, const real *x, real top, Py_ssize_t n, real
     return <real>(total + (ties - 1))
 
 cdef inline void shift_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
-                           real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+                           real (*sum_up)(real, real) noexcept nogil, real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     cdef real top = row_top(x, n)
-    cdef real excess = row_excess(<real *>NULL, x, top, n, term)
+    cdef real total = sum_up(top, row_excess(<real *>NULL, x, top, n, term))
     cdef Py_ssize_t i
     for i in range(n):
-        y[i] = finish(x[i], top, excess)
+        y[i] = finish(x[i], top, total)
 
 cdef inline void reduce_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
                             real (*finish)(real, real) noexcept nogil) noexcept nogil:

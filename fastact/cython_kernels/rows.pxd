@@ -22,8 +22,11 @@ cdef inline real log_softmax_term(real x, real top) noexcept nogil:
     return softmax_exp(x - top)
 
 # top - top is 0, or nan for an infinite maximum: such a row has no distribution.
-cdef inline real log_softmax(real x, real top, real excess) noexcept nogil:
-    return (x - top) - (log1p(excess) + (top - top))
+cdef inline real log_softmax_total(real top, real excess) noexcept nogil:
+    return log1p(excess) + (top - top)
+
+cdef inline real log_softmax(real x, real top, real total) noexcept nogil:
+    return (x - top) - total
 
 cdef inline real log_softmax_backward_term(real grad, real y) noexcept nogil:
     return grad

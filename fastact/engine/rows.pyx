@@ -7,6 +7,10 @@ from libc.stdlib cimport free, malloc
 from fastact.engine.blocks cimport DOUBLE, SINGLE, gather, itemsize, scatter
 from fastact.engine.threads cimport run_spans
 
+cdef extern from "transpose.h" nogil:
+    void fa_transpose_f(float *to, Py_ssize_t to_step, const float *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
+    void fa_transpose_d(double *to, Py_ssize_t to_step, const double *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
+
 cdef enum:
     SHORT = 64      # shorter rows are packed side by side, so that a vector holds one element of many rows
     TOGETHER = 64   # rows packed at a time
@@ -63,54 +67,37 @@ cdef inline Py_ssize_t even_step(RowCall *call, int k, Py_ssize_t row, Py_ssize_
     return call.inner[k] if row % call.inner_count + width <= call.inner_count else 0
 
 
-cdef inline void transpose_in(floating *block, const char *data, Py_ssize_t step, Py_ssize_t core, Py_ssize_t n,
-                              Py_ssize_t width) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for j in range(width):
-        for i in range(n):
-            block[i * TOGETHER + j] = (<const floating *>(data + j * step + i * core))[0]
-
-
-cdef inline void transpose_out(const floating *block, char *data, Py_ssize_t step, Py_ssize_t core, Py_ssize_t n,
-                               Py_ssize_t width) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for j in range(width):
-        for i in range(n):
-            (<floating *>(data + j * step + i * core))[0] = block[i * TOGETHER + j]
-
-
-cdef void pack_operand(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, char *block) noexcept nogil:
-    """Bring `width` rows side by side into a block of TOGETHER columns of the computing type."""
-    cdef Py_ssize_t j, n = call.n if call.has_core[k] else 1, step = even_step(call, k, row, width)
-    cdef double line[SHORT]
-    if call.dtype == SINGLE and step:
-        transpose_in(<float *>block, place(call, k, row), step, call.core[k], n, width)
-    elif call.dtype == DOUBLE and step:
-        transpose_in(<double *>block, place(call, k, row), step, call.core[k], n, width)
+cdef inline void transpose(floating *to, Py_ssize_t to_step, const floating *source, Py_ssize_t from_step, Py_ssize_t rows,
+                           Py_ssize_t columns) noexcept nogil:
+    """to[c * to_step + r] = source[r * from_step + c]; steps in elements."""
+    if floating is float:
+        fa_transpose_f(to, to_step, source, from_step, rows, columns)
     else:
-        for j in range(width):
-            gather(line, place(call, k, row + j), call.core[k], n, call.dtype)
-            if call.dtype == DOUBLE:
-                transpose_in(<double *>block + j, <char *>line, 0, sizeof(double), n, 1)
-            else:
-                transpose_in(<float *>block + j, <char *>line, 0, sizeof(float), n, 1)
+        fa_transpose_d(to, to_step, source, from_step, rows, columns)
 
 
-cdef void unpack_out(RowCall *call, Py_ssize_t row, Py_ssize_t width, const char *block) noexcept nogil:
+cdef inline void pack_rows(floating *block, RowCall *call, int k, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
+    """Bring `width` rows of operand k side by side: at once where they are whole and evenly spaced, else one by one."""
+    cdef Py_ssize_t j, n = call.n if call.has_core[k] else 1, step = even_step(call, k, row, width)
+    cdef floating line[SHORT]
+    if call.dtype >= SINGLE and step % sizeof(floating) == 0 and step and (n == 1 or call.core[k] == sizeof(floating)):
+        transpose(block, TOGETHER, <const floating *>place(call, k, row), step // <Py_ssize_t>sizeof(floating), width, n)
+        return
+    for j in range(width):
+        gather(line, place(call, k, row + j), call.core[k], n, call.dtype)
+        transpose(block + j, TOGETHER, line, n, 1, n)
+
+
+cdef inline void unpack_rows(const floating *block, RowCall *call, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
     """Put the results of `width` rows back from their columns."""
     cdef Py_ssize_t j, n = call.n if call.has_core[0] else 1, step = even_step(call, 0, row, width)
-    cdef double line[SHORT]
-    if call.dtype == SINGLE and step:
-        transpose_out(<const float *>block, place(call, 0, row), step, call.core[0], n, width)
-    elif call.dtype == DOUBLE and step:
-        transpose_out(<const double *>block, place(call, 0, row), step, call.core[0], n, width)
-    else:
-        for j in range(width):
-            if call.dtype == DOUBLE:
-                transpose_out(<const double *>block + j, <char *>line, 0, sizeof(double), n, 1)
-            else:
-                transpose_out(<const float *>block + j, <char *>line, 0, sizeof(float), n, 1)
-            scatter(place(call, 0, row + j), call.core[0], line, n, call.dtype)
+    cdef floating line[SHORT]
+    if call.dtype >= SINGLE and step % sizeof(floating) == 0 and step and (n == 1 or call.core[0] == sizeof(floating)):
+        transpose(<floating *>place(call, 0, row), step // <Py_ssize_t>sizeof(floating), block, TOGETHER, n, width)
+        return
+    for j in range(width):
+        transpose(line, n, block + j, TOGETHER, n, 1)
+        scatter(place(call, 0, row + j), call.core[0], line, n, call.dtype)
 
 
 cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -121,9 +108,15 @@ cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept
     while start < stop:
         width = TOGETHER if stop - start > TOGETHER else stop - start
         for k in range(1, call.operands):
-            pack_operand(call, k, start, width, <char *>blocks[k])
+            if call.dtype == DOUBLE:
+                pack_rows(<double *>blocks[k], call, k, start, width)
+            else:
+                pack_rows(<float *>blocks[k], call, k, start, width)
         call.kernel(blocks[0], blocks[1], blocks[2], blocks[3], call.n, width, TOGETHER)
-        unpack_out(call, start, width, <char *>blocks[0])
+        if call.dtype == DOUBLE:
+            unpack_rows(<double *>blocks[0], call, start, width)
+        else:
+            unpack_rows(<float *>blocks[0], call, start, width)
         start += width
 
 

@@ -132,7 +132,9 @@ def row_kernel(op):
         return contract(STAMP, find(op, "_term"), finish) if len(op.inputs) == 2 else spread(STAMP, finish)
     if op.core.endswith("->()"):
         return reduce(STAMP, find(op, "_term"), finish)
-    return (normalise if finish.__code__.co_argcount == 2 else shift)(STAMP, find(op, "_term"), finish)
+    if op.loop == "shift":
+        return shift(STAMP, find(op, "_term"), find(op, "_total"), finish)
+    return normalise(STAMP, find(op, "_term"), finish)
 
 
 def functions(op):

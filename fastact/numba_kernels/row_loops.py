@@ -195,20 +195,21 @@ def normalise(stamp, term, finish):
     return kernel
 
 
-def shift(stamp, term, finish):
+def shift(stamp, term, sum_up, finish):
     """Shift a row by the logarithm of the sum of its exponentials."""
 
     def kernel(y, x, b, c, n, width, stride):
         _ = stamp
         if stride == 1:
             top = largest(x, n)
-            each(n, y, finish, x, top, row_excess(term, null(x), x, top, n))
+            each(n, y, finish, x, top, sum_up(top, row_excess(term, null(x), x, top, n)))
         else:
             tops, spare, excess = stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(x[0], COLUMNS)
             for j in range(0, width, COLUMNS):
                 here = COLUMNS if width - j > COLUMNS else width - j
                 tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
                 column_excess(term, offset(x, j), n, here, stride, tops, excess)
+                each(here, excess, sum_up, tops, excess)
                 for i in range(n):
                     each(here, offset(y, i * stride + j), finish, offset(x, i * stride + j), tops, excess)
 

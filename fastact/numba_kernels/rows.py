@@ -34,9 +34,14 @@ def log_softmax_term(x, top):
 
 
 @scalar
-def log_softmax(x, top, excess):
+def log_softmax_total(top, excess):
     # top - top is 0, or nan for an infinite maximum: such a row has no distribution.
-    return (x - top) - (log1p(excess) + (top - top))
+    return log1p(excess) + (top - top)
+
+
+@scalar
+def log_softmax(x, top, total):
+    return (x - top) - total
 
 
 @scalar
