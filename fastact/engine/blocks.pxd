@@ -37,3 +37,12 @@ cdef inline double add_up(const floating *values, Py_ssize_t n) noexcept nogil:
     for i in range(n - n % 8, n):
         lane[0] += values[i]
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
+
+cdef inline void *params_of(MapCall *call, float *room) noexcept nogil:
+    """The parameters in the computing type."""
+    cdef int k
+    if call.dtype == DOUBLE:
+        return call.params
+    for k in range(MAX_PARAMS):
+        room[k] = <float>call.params[k]
+    return room

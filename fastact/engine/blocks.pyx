@@ -78,16 +78,6 @@ cdef void scatter(char *data, Py_ssize_t step, const void *block, Py_ssize_t n, 
             put(data, step, halves, n)
 
 
-cdef inline void *params_of(MapCall *call, float *room) noexcept nogil:
-    """The parameters in the computing type."""
-    cdef int k
-    if call.dtype == DOUBLE:
-        return call.params
-    for k in range(MAX_PARAMS):
-        room[k] = <float>call.params[k]
-    return room
-
-
 cdef inline bint direct(MapCall *call, int k) noexcept nogil:
     """Whether the kernel can use operand `k` where it stands."""
     return call.dtype >= SINGLE and call.steps[k] == itemsize(call.dtype)

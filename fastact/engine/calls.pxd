@@ -47,6 +47,8 @@ cdef inline cnp.ndarray output(PyObject *given, PyObject *const *arrays, int cou
     cdef int k
     if given == <PyObject *>None:
         return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    if given == arrays[0] and count == 1:    # in place, the commonest case: known to be alike
+        return x if cnp.PyArray_ISWRITEABLE(x) else None
     if not alike(given, x) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>given):
         return None
     for k in range(count):

@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 
 cimport numpy as cnp
 
-from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, run_map
+from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, params_of, run_map
 from fastact.engine.calls cimport (
     PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
 )
@@ -98,6 +98,7 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     cdef MapCall call
     cdef cnp.ndarray x, out
     cdef int k, dtype
+    cdef float room[MAX_PARAMS]
     if count < self.arrays or count > self.arrays + self.params or not plain(args[0]):
         return slow(self, args, count, names)
     x = <cnp.ndarray>args[0]
@@ -113,7 +114,7 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
         return slow(self, args, count, names)
     if names is not NULL and not keywords(self, args + count, names, <int>count - self.arrays, call.params, &given_out):
         return slow(self, args, count, names)
-    if self.params:
+    if self.bound_count:
         self.check(call.params)
     out = output(given_out, args, self.arrays)
     if out is None:
@@ -121,18 +122,18 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
     call.kernel = <map_kernel>self.kernel(dtype)
     call.dtype = dtype
-    call.inputs = self.arrays
     n = cnp.PyArray_SIZE(x)
     call.data[0] = <char *>cnp.PyArray_DATA(out)
-    call.steps[0] = itemsize(dtype)
     for k in range(3):
         call.data[k + 1] = <char *>cnp.PyArray_DATA(<cnp.ndarray>args[k]) if k < self.arrays else NULL
-        call.steps[k + 1] = itemsize(dtype)
     if n * self.cost < KEEP_GIL:
-        run_map(&call, n, 0)
-    else:
-        with nogil:
-            run_map(&call, n, self.cost * (2 if dtype == DOUBLE else 1))
+        call.kernel(call.data[0], call.data[1], call.data[2], call.data[3], params_of(&call, room), n)
+        return out
+    call.inputs = self.arrays
+    for k in range(4):
+        call.steps[k] = itemsize(dtype)
+    with nogil:
+        run_map(&call, n, self.cost * (2 if dtype == DOUBLE else 1))
     return out
 
 
