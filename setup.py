@@ -49,6 +49,11 @@ def complaint(flags):
     return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["refused"])[0].replace(folder, "")
 
 
+def accepted(flags):
+    """The flags that the compiler takes: those that only make it faster are left out where it does not know them."""
+    return [flag for flag in flags if not complaint([flag])]
+
+
 def write_if_changed(path, text):
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
@@ -56,7 +61,7 @@ def write_if_changed(path, text):
 
 def record_levels():
     """Find out which levels the compiler can build, and record it in the engine; fail where FASTACT_REQUIRE_LEVELS asks for more."""
-    built = {level: complaint([*COMMON, *KERNELS, *flags]) for level, flags in LEVELS.items()}
+    built = {level: complaint([*COMMON, *accepted(KERNELS), *flags]) for level, flags in LEVELS.items()}
     for level, why in built.items():
         if why:
             print(f"fastact: the compiler cannot build level {level}: {why}", file=sys.stderr)
@@ -84,7 +89,7 @@ def extensions(levels):
     pages = [str(path) for path in KERNEL_FOLDER.glob("*.px[di]")]
     kernels = [
         Extension(f"fastact.cython_kernels.level_{level}", [f"fastact/cython_kernels/level_{level}.pyx"],
-                  extra_compile_args=[*COMMON, *KERNELS, *LEVELS[level]], depends=pages)
+                  extra_compile_args=[*COMMON, *accepted(KERNELS), *LEVELS[level]], depends=pages)
         for level in levels
     ]
     return [*kernels, *engine]  # the long ones first

@@ -14,7 +14,7 @@ import textwrap
 import numpy as np
 
 import fastact as fa
-from fastact import backends, measure
+from fastact import accuracy, backends, measure
 
 SAMPLE = 10_000  # numbers on which errors are found: the reference in extended precision is slow
 WIDTH = 100
@@ -237,6 +237,7 @@ def parser():
     made.add_argument("--seconds", type=float, default=0.15, help="time for each measurement, default %(default)s")
     made.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
     made.set_defaults(run=speed)
+    accuracy.add(made.add_subparsers(title="subcommands"), progress)
     return made
 
 
