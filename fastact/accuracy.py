@@ -1,0 +1,207 @@
+"""``python -m fastact accuracy``: the sweep of elementwise functions over all their inputs, and how its findings are shown."""
+
+import json
+import math
+import pathlib
+
+import numpy as np
+
+import fastact as fa
+from fastact import accuracy_oracle as oracle
+from fastact import backends, measure
+from fastact.accuracy_sweep import STRIDE, Sweep
+from fastact.accuracy_tally import FINE, REACH
+
+
+# ---- the command ------------------------------------------------------------------------------------------------------
+
+
+def chosen(names):
+    """The elementwise operations of some names, aliases too; all of them where there are no names."""
+    public = fa.register.public_ops()
+    every = [op for op in fa.ops.values() if op.kind == "map"]
+    unknown = [name for name in names if public.get(name) not in every]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: not an elementwise function; those are {', '.join(op.name for op in every)}")
+    return [public[name] for name in names] or every
+
+
+def namespace(text):
+    """A backend by its name, or by that of a level of the cython backend."""
+    return fa.get_backend("cython", level=text) if text in backends.LEVELS else fa.get_backend(text)
+
+
+def add(commands, progress):
+    """Add the subcommand; `progress` is the command line's progress bar."""
+    made = commands.add_parser("accuracy", help="the error of elementwise functions over all their inputs", description=__doc__.splitlines()[0])
+    made.add_argument("ops", nargs="*", help="functions, by default every elementwise one, forward and backward")
+    made.add_argument("--dtype", choices=("float16", "float32", "float64"), default="float32", help="default %(default)s")
+    made.add_argument("--backend", choices=("cython", "numba"), help="what is swept; by default the backend in use")
+    made.add_argument("--level", choices=backends.LEVELS, help="the level of the cython backend; by default the best")
+    many = made.add_mutually_exclusive_group()
+    many.add_argument("--stride", type=int, default=STRIDE, metavar="N", help="every N-th float32, default %(default)s")
+    many.add_argument("--exhaustive", dest="stride", action="store_const", const=1, help="every float32; ten times the float64 points")
+    made.add_argument("--compare", default="", metavar="A,B", help="backends or levels to compare bit for bit: numba,v2")
+    made.add_argument("--threads", type=int, default=backends.cpu.usable_cpus(), metavar="N", help="default %(default)s")
+    made.add_argument("--resume", type=pathlib.Path, metavar="DIR", help="where state is kept, so that an interrupted sweep goes on")
+    made.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all findings there")
+    made.add_argument("--picture", type=pathlib.Path, metavar="DIR", help="draw the error over x, one picture a function")
+    made.add_argument("--details", action="store_true", help="histogram and worst inputs, shown anyway for functions that are named")
+    made.set_defaults(run=lambda args: run(args, progress, made.error))
+
+
+def run(args, progress, fail):
+    """Sweep, and show; the status is 1 where a function breaks its promise."""
+    try:
+        ops = chosen(args.ops)
+        swept = fa.get_backend("cython" if args.level else args.backend, level=args.level)
+        others = [namespace(text) for text in args.compare.split(",") if text]
+    except ValueError as error:
+        fail(str(error))
+    if args.stride < 1 or args.threads < 1:
+        fail("--stride and --threads: a whole number from 1 is required")
+    for folder in filter(None, (args.resume, args.picture)):
+        folder.mkdir(parents=True, exist_ok=True)
+    sweeps = [Sweep(op, args.dtype, swept, others, args.stride) for op in ops]
+    for sweep in sweeps:
+        if args.resume:
+            sweep.load(args.resume)
+    found = []
+    with backends.limit_threads(1), progress(sum(sweep.blocks - len(sweep.done) for sweep in sweeps)) as advance:
+        for sweep in sweeps:
+            sweep.run(args.threads, args.resume, advance)
+            found.append(finding(sweep))
+            if args.picture:
+                picture(sweep, args.picture)
+    show(sweeps, found, bool(args.ops) or args.details)
+    if args.json:
+        head = {"config": backends.config(), "measured": swept.backend, "dtype": args.dtype, "stride": args.stride}
+        args.json.write_text(json.dumps({**head, "results": found}, indent=1))
+    return int(any(entry["broken"] for entry in found))
+
+
+# ---- findings ---------------------------------------------------------------------------------------------------------
+
+
+def promise(sweep):
+    """The largest error that the register promises; half precision is computed in float32 and rounded once."""
+    single, double = sweep.op.ulp
+    return {"float16": 0.5 + single / 2**10, "float32": single, "float64": double}[str(sweep.dtype)]
+
+
+def finding(sweep):
+    """What JSON holds of a sweep: the tally, the promise, and the worst inputs, judged again by the reference itself."""
+    tally, promised = sweep.tally, promise(sweep)
+    worst = [described(sweep, pattern) for _, pattern in tally.worst]
+    return {
+        "name": sweep.op.name,
+        **tally.as_dict(),
+        "worst_normal": tally.error("normal"),
+        "worst_subnormal": tally.error("subnormal"),
+        "promised": promised,
+        # the sign of a slope of zero is not promised
+        "broken": bool(tally.wrong or (tally.zeros and not sweep.op.is_backward) or tally.error() > promised + oracle.BOUND),
+        "worst": worst,
+        "wrong_at": [hexadecimal(sweep, pattern) for pattern in tally.wrong_at],
+        "zeros_at": [hexadecimal(sweep, pattern) for pattern in tally.zeros_at],
+    }
+
+
+def number(sweep, pattern):
+    """The input with a bit pattern, as an array of one."""
+    return np.array([pattern], f"u{sweep.dtype.itemsize}").view(sweep.dtype)
+
+
+def hexadecimal(sweep, pattern):
+    """A bit pattern as it is written."""
+    return f"0x{pattern:0{2 * sweep.dtype.itemsize}x}"
+
+
+def described(sweep, pattern):
+    """One of the worst inputs: its bits, the number, the result, the true value and the error, by the reference at this point."""
+    x = number(sweep, pattern)
+    with np.errstate(all="ignore"):
+        got = sweep.function(*oracle.arguments(sweep.op, x))
+        true, size = oracle.truth(sweep.op, x)
+        error = measure.ulp(got, true, sweep.dtype, size) * np.sign(got - true)
+    return {
+        "bits": hexadecimal(sweep, pattern),
+        "x": repr(x[0].item()),
+        "result": str(got[0]),
+        "true": np.format_float_scientific(true[0], 18),
+        "ulp": round(float(error[0]), 4),
+    }
+
+
+def histogram(tally):
+    """The signed histogram as lines of text: bins of half a unit, bars by the logarithm of the count."""
+    centres = (np.arange(len(tally.histogram)) - FINE * REACH) / FINE
+    groups = np.rint(centres * 2 - np.copysign(1e-9, centres)).astype(int)
+    counts = {group: int(tally.histogram[groups == group].sum()) for group in range(-REACH * 2, REACH * 2 + 1)}
+    used = [group for group, count in counts.items() if count]
+    lines = []
+    for group in range(min(used, default=0), max(used, default=0) + 1):
+        count = counts[group]
+        share = count / max(1, sum(counts.values()))
+        bar = "#" * math.ceil(4 * math.log10(1 + count)) if count else ""
+        lines.append(f"  {group / 2:+5.1f}  {count:>13,}  {share:10.2e}  {bar}")
+    return lines
+
+
+# ---- showing ----------------------------------------------------------------------------------------------------------
+
+
+def show(sweeps, found, details):
+    """The table, and where wanted the details of each function."""
+    first = sweeps[0]
+    how = "points, neighbours of breakpoints and random" if first.dtype == np.float64 else "every bit pattern"
+    if first.dtype == np.float32 and first.stride > 1:
+        how = f"one bit pattern in {first.stride:,}"
+    print(f"{first.label}, {first.dtype}: {how}. Errors in ulp, backward of the largest term; subnormal results in their spacing.")
+    others = list(first.others)
+    heads = "".join(f" {name:>12}" for name in others)
+    print(f"\n{'':22}{'points':>14} {'normal':>8} {'subnorm.':>8} {'promised':>8} {'specials':>8} {'zeros':>13} {'seconds':>8}{heads}")
+    for entry in found:
+        bits = "".join(f" {entry['differ'].get(name, 0):>12,}" for name in others)
+        mark = "  <- broken" if entry["broken"] else ""
+        print(f"{entry['name']:22}{entry['points']:>14,} {entry['worst_normal']:8.4g} {entry['worst_subnormal']:8.4g} "
+              f"{entry['promised']:8.4g} {entry['wrong']:>8,} {entry['zeros']:>13,} {entry['seconds']:8.1f}{bits}{mark}")
+    print("specials: results wrongly nan or infinite, or wrongly not; zeros: zeros of the other sign")
+    if others:
+        print("last columns: results with other bits than there")
+    for sweep, entry in zip(sweeps, found, strict=True):
+        if details:
+            show_details(sweep, entry)
+
+
+def show_details(sweep, entry):
+    """Histogram and worst inputs of one function."""
+    print(f"\n{entry['name']}: the error in ulp, results, their share")
+    print(*histogram(sweep.tally), sep="\n")
+    print("  worst inputs")
+    for line in entry["worst"]:
+        print(f"  {line['bits']}  x = {line['x']:<24} gives {line['result']:<22} for {line['true']}: {line['ulp']:+.4f} ulp")
+    for what, places in (("wrong special values", entry["wrong_at"]), ("zeros of the other sign", entry["zeros_at"])):
+        if places:
+            print(f"  {what} at", *places)
+
+
+def picture(sweep, folder):
+    """Draw the largest error in each of 4,096 neighbourhoods of inputs, in the order of the numbers."""
+    from matplotlib.figure import Figure
+
+    profile = sweep.tally.profile
+    half = len(profile) // 2
+    ordered = np.concatenate([profile[half:][::-1], profile[:half]])
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(np.arange(-half, half), ordered, linewidth=0.6)
+    powers = [k for k in (-30, -10, 0, 5, 10)] if sweep.dtype != np.float16 else [-8, 0, 4]
+    bits = sweep.dtype.itemsize * 8
+    with np.errstate(all="ignore"):
+        marks = np.array([2.0**k for k in powers], sweep.dtype).view(f"u{sweep.dtype.itemsize}").astype(object)
+    places = [int(mark) >> (bits - 12) for mark in marks]
+    axes.set_xticks([-p for p in places] + places, [f"-2^{k}" for k in powers] + [f"2^{k}" for k in powers])
+    axes.set(title=f"{sweep.op.name}, {sweep.dtype}, {sweep.label}", xlabel="x, in the order of floating-point numbers", ylabel="largest error, ulp")
+    axes.axhline(promise(sweep), color="0.6", linewidth=0.8)
+    figure.savefig(folder / f"{sweep.name}.png", dpi=120)
