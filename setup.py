@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import sysconfig
 import tempfile
 
 import numpy
@@ -18,12 +19,13 @@ sys.path.insert(0, str(ROOT / "tools"))
 import kernel_table  # noqa: E402
 
 KERNEL_FOLDER = ROOT / "fastact" / "cython_kernels"
-COMPILER = shlex.split(os.environ.get("CC", "gcc"))
+COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "gcc")  # the one that setuptools uses
 JOBS = int(os.environ.get("FASTACT_BUILD_JOBS") or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]))
 # Never -ffast-math or its parts that assume no nan, no inf or free association: not here, and not when linking.
 COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-semantic-interposition"]
 KERNELS = [
     "-DCYTHON_INLINE=inline __attribute__((always_inline))",  # with a hundred kernels in a file the compiler stops inlining
+    "-fno-stack-protector",  # kernels keep lanes in arrays; a check of the stack would be a call in each
     "-fno-tree-loop-distribute-patterns",  # loops must not become calls of memcpy
     "--param=max-completely-peel-times=15",  # loops over 16 lanes must be vectorised, not written out
 ]
@@ -50,8 +52,11 @@ def complaint(flags):
 
 
 def accepted(flags):
-    """The flags that the compiler takes: those that only make it faster are left out where it does not know them."""
-    return [flag for flag in flags if not complaint([flag])]
+    """The flags that the compiler takes; those that it does not know, which only make code faster, are named and left out."""
+    unknown = [flag for flag in flags if complaint([flag])]
+    if unknown:
+        print(f"fastact: left out, since the compiler does not know them: {' '.join(unknown)}", file=sys.stderr)
+    return [flag for flag in flags if flag not in unknown]
 
 
 def write_if_changed(path, text):
@@ -61,7 +66,7 @@ def write_if_changed(path, text):
 
 def record_levels():
     """Find out which levels the compiler can build, and record it in the engine; fail where FASTACT_REQUIRE_LEVELS asks for more."""
-    built = {level: complaint([*COMMON, *accepted(KERNELS), *flags]) for level, flags in LEVELS.items()}
+    built = {level: complaint([*COMMON, *KERNELS, *flags]) for level, flags in LEVELS.items()}
     for level, why in built.items():
         if why:
             print(f"fastact: the compiler cannot build level {level}: {why}", file=sys.stderr)
@@ -89,7 +94,7 @@ def extensions(levels):
     pages = [str(path) for path in KERNEL_FOLDER.glob("*.px[di]")]
     kernels = [
         Extension(f"fastact.cython_kernels.level_{level}", [f"fastact/cython_kernels/level_{level}.pyx"],
-                  extra_compile_args=[*COMMON, *accepted(KERNELS), *LEVELS[level]], depends=pages)
+                  extra_compile_args=[*COMMON, *KERNELS, *LEVELS[level]], depends=pages)
         for level in levels
     ]
     return [*kernels, *engine]  # the long ones first
@@ -108,10 +113,12 @@ class BuildExtensions(build_ext):
         for old in KERNEL_FOLDER.glob("level_*.c"):     # cythonize does not see changes of cimported pages
             if old.stat().st_mtime < max(page.stat().st_mtime for page in pages):
                 old.unlink()
-        translated = {e.name: e.sources for e in cythonize(self.extensions, nthreads=JOBS if JOBS > 1 else 0)}
+        translated = {e.name: e for e in cythonize(self.extensions, nthreads=JOBS if JOBS > 1 else 0)}
         for extension in self.extensions:
-            extension.sources = translated[extension.name]
+            extension.sources = translated[extension.name].sources
+            extension.depends = [*extension.depends, *map(str, (ROOT / "fastact" / "engine").glob("*.h"))]
         super().run()
 
 
+KERNELS = accepted(KERNELS)
 setup(ext_modules=extensions(record_levels()), cmdclass={"build_ext": BuildExtensions})

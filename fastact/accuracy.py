@@ -7,11 +7,10 @@ import pathlib
 import numpy as np
 
 import fastact as fa
+from fastact import accuracy_exact, backends, measure
 from fastact import accuracy_oracle as oracle
-from fastact import backends, measure
 from fastact.accuracy_sweep import STRIDE, Sweep
 from fastact.accuracy_tally import FINE, REACH
-
 
 # ---- the command ------------------------------------------------------------------------------------------------------
 
@@ -33,7 +32,8 @@ def namespace(text):
 
 def add(commands, progress):
     """Add the subcommand; `progress` is the command line's progress bar."""
-    made = commands.add_parser("accuracy", help="the error of elementwise functions over all their inputs", description=__doc__.splitlines()[0])
+    title = "the error of elementwise functions over all their inputs"
+    made = commands.add_parser("accuracy", help=title, description=f"{title[0].upper()}{title[1:]}.")
     made.add_argument("ops", nargs="*", help="functions, by default every elementwise one, forward and backward")
     made.add_argument("--dtype", choices=("float16", "float32", "float64"), default="float32", help="default %(default)s")
     made.add_argument("--backend", choices=("cython", "numba"), help="what is swept; by default the backend in use")
@@ -130,6 +130,7 @@ def described(sweep, pattern):
         "result": str(got[0]),
         "true": np.format_float_scientific(true[0], 18),
         "ulp": round(float(error[0]), 4),
+        "mpmath_differs": accuracy_exact.disagreement(sweep.op, x[0], true[0], size[0]),  # relative; None if not known
     }
 
 
@@ -181,27 +182,32 @@ def show_details(sweep, entry):
     print("  worst inputs")
     for line in entry["worst"]:
         print(f"  {line['bits']}  x = {line['x']:<24} gives {line['result']:<22} for {line['true']}: {line['ulp']:+.4f} ulp")
+    checked = [line["mpmath_differs"] for line in entry["worst"] if line["mpmath_differs"] is not None]
+    if checked:
+        print(f"  mpmath agrees with these true values to {max(checked):.1e} (relative, {len(checked)} of {len(entry['worst'])} inputs)")
     for what, places in (("wrong special values", entry["wrong_at"]), ("zeros of the other sign", entry["zeros_at"])):
         if places:
             print(f"  {what} at", *places)
 
 
 def picture(sweep, folder):
-    """Draw the largest error in each of 4,096 neighbourhoods of inputs, in the order of the numbers."""
+    """Draw the largest error in each of 4,096 neighbourhoods of inputs: numbers below 0 on the left, above it on the right."""
     from matplotlib.figure import Figure
 
     profile = sweep.tally.profile
     half = len(profile) // 2
-    ordered = np.concatenate([profile[half:][::-1], profile[:half]])
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(np.arange(-half, half), ordered, linewidth=0.6)
-    powers = [k for k in (-30, -10, 0, 5, 10)] if sweep.dtype != np.float16 else [-8, 0, 4]
-    bits = sweep.dtype.itemsize * 8
+    bits = 8 * sweep.dtype.itemsize
+    starts = (np.arange(half, dtype=np.uint64) << np.uint64(bits - 12)).astype(f"u{sweep.dtype.itemsize}").view(sweep.dtype)
     with np.errstate(all="ignore"):
-        marks = np.array([2.0**k for k in powers], sweep.dtype).view(f"u{sweep.dtype.itemsize}").astype(object)
-    places = [int(mark) >> (bits - 12) for mark in marks]
-    axes.set_xticks([-p for p in places] + places, [f"-2^{k}" for k in powers] + [f"2^{k}" for k in powers])
-    axes.set(title=f"{sweep.op.name}, {sweep.dtype}, {sweep.label}", xlabel="x, in the order of floating-point numbers", ylabel="largest error, ulp")
-    axes.axhline(promise(sweep), color="0.6", linewidth=0.8)
+        powers = np.log2(starts.astype(np.float64))
+    shown = np.isfinite(powers) & (powers >= -28) & (powers <= 12)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, part, sign in zip(figure.subplots(1, 2, sharey=True), (profile[half:], profile[:half]), "-+", strict=True):
+        axes.plot(powers[shown], part[shown], linewidth=0.7)
+        axes.axhline(promise(sweep), color="0.6", linewidth=0.8)
+        axes.set_xticks(range(-28, 13, 4), [f"{sign.strip('+')}2$^{{{k}}}$" for k in range(-28, 13, 4)])
+        if sign == "-":
+            axes.invert_xaxis()
+            axes.set_ylabel("largest error, ulp")
+    figure.suptitle(f"{sweep.op.name}, {sweep.dtype}, {sweep.label}; the line is what is promised")
     figure.savefig(folder / f"{sweep.name}.png", dpi=120)

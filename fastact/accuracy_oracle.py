@@ -196,12 +196,13 @@ def by_interpolation(op, tally, intervals, group, x, got, space):
                     tally.found(kind, part.min(), part.max())
         else:
             tally.found("subnormal" if intervals.tiny[interval] else "normal", low, high)
-        worst = int(error.argmax() if high >= -low else error.argmin())
-        tally.candidate(error[worst], x[row, worst].view(WORD))
+        if tally.ranks(max(high, -low)):
+            worst = int(error.argmax() if high >= -low else error.argmin())
+            tally.candidate(error[worst], x[row, worst].view(WORD))
         place = bucket(intervals.starts[interval], FLOAT)
         tally.profile[place] = np.fmax(tally.profile[place], max(high, -low))
         tally.points += SPAN
-        tally.count(error)
+        tally.count(error, low, high)
 
 
 def errors(got, true, size, space):

@@ -70,11 +70,12 @@ class Sweep:
 
     def fingerprint(self):
         """What changes when a kernel or the judge does: stored results are then worth nothing."""
-        sample = np.arange(0, 2**32, 2**16 + 1, dtype=np.uint64).astype(np.uint32).view(np.float32).astype(self.dtype)
-        sample = np.nan_to_num(sample[oracle.valid(self.op, sample)])
-        digest = hashlib.sha256(repr((self.blocks, MADE_OF)).encode())
-        for function in (self.function, *self.others.values()):
-            digest.update(function(*oracle.arguments(self.op, sample)).tobytes())
+        digest = hashlib.sha256(repr((self.blocks, MADE_OF, list(self.others))).encode())
+        with np.errstate(all="ignore"):
+            sample = np.arange(0, 2**32, 2**16 + 1, dtype=np.uint64).astype(np.uint32).view(np.float32).astype(self.dtype)
+            sample = np.nan_to_num(sample[oracle.valid(self.op, sample)])
+            for function in (self.function, *self.others.values()):
+                digest.update(function(*oracle.arguments(self.op, sample)).tobytes())
         return digest.hexdigest()[:16]
 
     def load(self, folder):
@@ -103,8 +104,7 @@ class Sweep:
             return block, self.judge(block, local.space)
 
         left = [block for block in range(self.blocks) if block not in self.done]
-        with np.errstate(all="ignore"):
-            fingerprint = self.fingerprint() if folder and left else None
+        fingerprint = self.fingerprint() if folder and left else None
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             try:
                 for block, tally in pool.map(work, left):

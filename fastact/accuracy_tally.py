@@ -56,9 +56,13 @@ class Tally:
         self.low[kind] = min(self.low[kind], float(low))
         self.high[kind] = max(self.high[kind], float(high))
 
+    def ranks(self, error):
+        """Whether an error would be among the worst."""
+        return error != 0 and (len(self.worst) < KEPT or abs(error) > abs(self.worst[-1][0]))
+
     def candidate(self, error, pattern):
         """Note an input whose error may be among the worst."""
-        if error and (len(self.worst) < KEPT or abs(error) > abs(self.worst[-1][0])):
+        if self.ranks(error):
             self.worst = ranked([*self.worst, (float(error), int(pattern))])
 
     def at(self, buckets, errors):
@@ -75,9 +79,12 @@ class Tally:
         self.zeros += len(patterns)
         self.zeros_at = first(self.zeros_at, patterns)
 
-    def count(self, errors):
-        """Add errors, none of them nan, to the histogram; they are overwritten."""
-        if errors.min() < -REACH or errors.max() > REACH:
+    def count(self, errors, low, high):
+        """Add errors, none of them nan, between `low` and `high`, to the histogram; they may be overwritten."""
+        if low * FINE > -0.5 and high * FINE < 0.5:  # most of a full sweep: what saturates, or is linear
+            self.histogram[FINE * REACH] += errors.size
+            return
+        if low < -REACH or high > REACH:
             np.clip(errors, -REACH, REACH, out=errors)
         errors *= FINE
         errors += FINE * REACH + 0.5
@@ -149,7 +156,8 @@ def judge(tally, patterns, got, true, size):
     for kind, chosen in (("normal", ~tiny), ("subnormal", tiny)):
         if chosen.any():
             tally.found(kind, signed[chosen].min(), signed[chosen].max())
-    tally.count(signed.copy())
+    if signed.size:
+        tally.count(signed.copy(), signed.min(), signed.max())
     buckets = bucket(patterns, dtype)
     tally.at(buckets, np.abs(signed))
     for one in np.unique(buckets):

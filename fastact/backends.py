@@ -184,12 +184,14 @@ def backend(name, *, level=None):
     ...     fa.relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    before = _current
+    global _reason
+    before, reason = _current, _reason
     set_backend(name, level=level)
     try:
         yield
     finally:
         set_backend(before[0], level=before[1])
+        _reason = reason
 
 
 def current():

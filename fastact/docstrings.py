@@ -66,7 +66,11 @@ def _parameters(op):
         lines += [f"{name} : array_like", f"    {meaning}"]
     for param in op.params:
         rules = [rule.text for rule in op.rules if rule.param == param.name]
-        lines += [f"{param!r} : float", f"    {'Required: ' + ', '.join(rules) + '.' if rules else 'Any number.'}"]
+        if op.kind == "pick":
+            lines += [f"{param!r} : int", "    How many pieces there are, at least 1."]
+            continue
+        kind = "float" if op.page == "losses" else "float, or an array that broadcasts"
+        lines += [f"{param!r} : {kind}", f"    {'Required: ' + ', '.join(rules) + '.' if rules else 'Any number.'}"]
     if "axis" in op.options:
         several = op.kind == "rows"
         lines.append("axis : int, tuple of int or None" if several else "axis : int")
@@ -100,6 +104,8 @@ def _out(op):
         return "A tuple of two arrays, for the values and the indices."
     if op.page == "losses":
         return "Where the gradient is written; ``out=pred`` overwrites the predictions."
+    if op.kind == "pick" or (op.core or "").endswith("->()"):
+        return "Where the result is written."
     given = ["grad", *op.reads] if op.is_backward else ["x"]
     names = " and ".join(f"``out={name}``" for name in given[:2])
     return f"Where the result is written; {names} work{'s' if len(given) == 1 else ''} in place."
@@ -117,7 +123,9 @@ def _reads(op):
 
 def _errors(op):
     lines = ["TypeError", "    For complex, object or string arrays.", "ValueError", "    For shapes that do not fit"]
-    lines[-1] += ", parameters that break a rule, or an `out` that is read-only." if op.rules else ", or an `out` that is read-only."
+    more = ["parameters that break a rule"] if op.rules else []
+    more += ["an `out` that is read-only"] if "out" in dict(keywords(op)) else []
+    lines[-1] += "".join(f", or {text}" for text in more) + "."
     return lines
 
 
@@ -131,7 +139,10 @@ def docstring(op, name):
     parts = [head, formula, _reads(op), "\n".join(["Parameters", "----------", *_parameters(op)])]
     parts.append("\n".join(["Raises", "------", *_errors(op)]))
     notes = [text for text in (op.limit, op.differs) if text]
-    notes.append("Half precision computes in float32 and rounds once; integers and bools compute as for `numpy.exp`.")
+    if op.page == "losses":
+        notes.append("The value of float64 predictions is float64, of all others float32; sums are made in float64.")
+    else:
+        notes.append("The first array decides the dtype, integers and bools as for `numpy.exp`; half precision computes in float32 and rounds once.")
     parts.append("\n".join(["Notes", "-----", *notes]))
     if op.source:
         parts.append("\n".join(["References", "----------", op.source]))

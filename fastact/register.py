@@ -89,6 +89,7 @@ class Op:
         "loop": "",  # rows: which loop of the kernel pages runs it: normalise, shift, reduce, contract or spread
         "monotone": False,
         "numpy": "",  # the NumPy expression a user would otherwise write: the baseline of every speed-up
+        "promise": "",  # the error promised where it is not a number of ulp
         "range": (float("-inf"), float("inf")),
         "rules": (),  # what the parameters must satisfy
         "source": "",

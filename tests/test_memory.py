@@ -97,9 +97,12 @@ def test_nothing_grows_over_many_calls(op):
     tracemalloc.start()
     try:
         calls(5)
-        before = tracemalloc.get_traced_memory()[0]
-        calls(200)
-        assert tracemalloc.get_traced_memory()[0] - before < 200 * 8, "less than a pointer a call"
+        growth = []
+        while len(growth) < 20 and (not growth or growth[-1] >= 200 * 8):  # Python's own pools fill up at first; a leak goes on
+            before = tracemalloc.get_traced_memory()[0]
+            calls(200)
+            growth.append(tracemalloc.get_traced_memory()[0] - before)
+        assert growth[-1] < 200 * 8, f"a pointer a call or more, all the time: {growth}"
     finally:
         tracemalloc.stop()
 

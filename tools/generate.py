@@ -117,8 +117,8 @@ def table(ops):
         alias = "".join(f", `{name}`" for name in op.alias)
         options = [f"{name}={value!r}" for name, value in op.options.items()]
         params = ", ".join(f"`{text}`" for text in [*map(repr, op.params), *options])
-        error = f"{op.ulp[0]:g} / {op.ulp[1]:g}"
-        if op.backward_op is not None:
+        error = op.promise or f"{op.ulp[0]:g} / {op.ulp[1]:g}"
+        if op.backward_op is not None and not op.promise:
             error += f" ({op.backward_op.ulp[0]:g} / {op.backward_op.ulp[1]:g})"
         formula = op.formula.replace("|", "\\|")
         lines.append(f"| `{op.name}`{alias} | `{formula}` | {params} | {reads(op)} | {error} |")

@@ -22,6 +22,8 @@ cdef extern from "Python.h":
 
 cnp.import_array()
 
+PLAIN_RULE = np.ndarray.__array_ufunc__
+SCALAR_RULE = getattr(np.generic, "__array_ufunc__", PLAIN_RULE)
 HALVES = {"b1": np.float16, "i1": np.float16, "u1": np.float16, "i2": np.float32, "u2": np.float32}
 
 
@@ -73,9 +75,10 @@ cdef object real_dtype(object array):
 
 
 cdef bint foreign(tuple arrays):
-    """Whether an argument is of a kind with its own rules: a subclass of ndarray, or anything with __array_ufunc__."""
+    """Whether an argument is of a kind with its own rules for ufuncs, like a Dask array or a pandas Series."""
     for array in arrays:
-        if type(array) is not np.ndarray and hasattr(array, "__array_ufunc__") and not isinstance(array, np.generic):
+        rule = getattr(type(array), "__array_ufunc__", PLAIN_RULE)
+        if rule is not PLAIN_RULE and rule is not SCALAR_RULE:
             return True
     return False
 

@@ -52,14 +52,19 @@ cdef class MapFunction(Function):
         if self.numbers(params, values):
             params = [values[k] for k in range(self.params)]
         if not foreign(arrays):
-            arrays = tuple([np.asarray(a) for a in arrays])
-            dtype = kwargs.pop("dtype", None)
+            arrays = tuple([np.asanyarray(a) for a in arrays])
+            dtype = None if "signature" in kwargs else kwargs.pop("dtype", None)
             if dtype is None and "signature" not in kwargs:
                 dtype = real_dtype(arrays[0])   # the first array decides, whatever the others are
             if dtype is not None:
                 kwargs["signature"] = (dtype,) * self.arrays + (np.float64,) * self.params + (dtype,)
             params = [np.asarray(p, dtype=np.float64) for p in params]
-        return self.ufunc(*arrays, *params, **kwargs)
+        with np.errstate(all="ignore"):     # casting may overflow
+            return self.ufunc(*arrays, *params, **kwargs)
+
+    def __call__(self, *args, **kwargs):
+        """As declared in the function's signature; Python calls `direct` in its place."""
+        return self.generic(args, kwargs)
 
 
 cdef int number(PyObject *value, double *into) except -1:

@@ -9,6 +9,7 @@ cdef struct Bound:      # a rule of the register: parameter, sign, and a number 
     double number
 
 cdef class Function:
+    cdef object __weakref__
     cdef readonly object op         # the register's entry
     cdef readonly str __name__
     cdef readonly object backend    # the backend's name, and the level for compiled ones

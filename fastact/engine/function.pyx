@@ -40,8 +40,8 @@ cdef class Function:
 
     def __cinit__(self, op, *args, **kwargs):
         cdef int k
-        if len(op.params) > MAX_PARAMS:
-            raise TypeError(f"{op.name} has {len(op.params)} parameters; the engine passes at most {MAX_PARAMS}")
+        if len(op.params) >= MAX_PARAMS:    # the last place is a loss's scale
+            raise TypeError(f"{op.name} has {len(op.params)} parameters; the engine passes at most {MAX_PARAMS - 1}")
         self.op = op
         self.arrays = len(op.inputs)
         self.params = len(op.params)
@@ -74,9 +74,13 @@ cdef class Function:
     cdef void *kernel(self, int dtype) except NULL:
         """The main kernel for a dtype; compiled, where that is still to be done, at this first use."""
         cdef int wide = dtype == DOUBLE
-        if self.main[wide] is NULL:
-            self.main[wide] = self.role("main", dtype)
-        return self.main[wide]
+        cdef void *found = self.main[wide]
+        if found is NULL:
+            source = self._kernels
+            found = <void *><size_t>source(self.op, "main", "float64" if wide else "float32")
+            if source is self._kernels:     # another thread may have set another backend meanwhile
+                self.main[wide] = found
+        return found
 
     cdef void *role(self, str role, int dtype) except NULL:
         return <void *><size_t>self._kernels(self.op, role, "float64" if dtype == DOUBLE else "float32")
@@ -132,6 +136,8 @@ cdef class Function:
         if scalar:
             self.check(into)
             return 1
+        if not self.bound_count:
+            return 0
         for each in np.broadcast(*[np.asarray(v, dtype=np.float64) for v in values]):
             for k in range(self.params):
                 into[k] = each[k]

@@ -5,7 +5,7 @@ cimport numpy as cnp
 from cython cimport floating
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, add_up, itemsize, map_kernel, run_map
-from fastact.engine.calls cimport check_out, foreign, inherit_doc, real_dtype, split
+from fastact.engine.calls cimport check_out, foreign, inherit_doc, split
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport make_ufunc
 
@@ -54,21 +54,21 @@ cdef class ChannelFunction(Function):
         if not self.op.is_backward:
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
             weight = self.aligned(np.asarray(args[1]), x, axis)
-            dtype = None if foreign((x,)) else real_dtype(x)
-            if dtype is not None:
-                kwargs.setdefault("dtype", dtype)
-            return self.ufunc(x, weight, **kwargs)
+            if not foreign((x,)) and kwargs.get("dtype") is None:
+                kwargs["dtype"] = check_dtype(self.__name__, "x", x)
+            with np.errstate(all="ignore"):     # casting may overflow
+                return self.ufunc(x, weight, **kwargs)
         grad, x, weight = [np.asarray(a) for a in args]
         dtype = [check_dtype(self.__name__, name, array) for name, array in zip(self.op.inputs, (grad, x, weight))][0]
         if grad.shape != x.shape:
             raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
         aligned = self.aligned(weight, x, axis)
-        kwargs.setdefault("dtype", dtype)
+        kwargs["dtype"] = dtype if kwargs.get("dtype") is None else kwargs["dtype"]
         inner = x.size if aligned.size == 1 else math.prod(x.shape[aligned.shape.index(aligned.size) + 1:])
-        sums = self.weight_gradient(np.asarray(grad, dtype, order="C"), np.asarray(x, dtype, order="C"), aligned.size, inner)
+        sums = self.weight_gradient(np.require(grad, dtype, "CAE"), np.require(x, dtype, "CAE"), aligned.size, inner)
         with np.errstate(all="ignore"):
             dweight = sums.astype(dtype).reshape(weight.shape)
-        return self.ufunc(grad, x, aligned, **kwargs), dweight
+            return self.ufunc(grad, x, aligned, **kwargs), dweight
 
     cdef object aligned(self, object weight, object x, object axis):
         """The weight in a shape that broadcasts against `x` along the axis of channels."""
@@ -145,7 +145,7 @@ cdef class PickFunction(Function):
             raise ValueError(f"{self.__name__}: x has shape {x.shape}, no piece along axis {axis}; at least one is required")
         if out is not None and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(f"{self.__name__}: out={out!r}; a tuple of two arrays, (value, which), is required")
-        value, which = self.pick(np.asarray(x, np.float32 if dtype == np.float16 else dtype, order="C"), axis)
+        value, which = self.pick(np.require(x, np.float32 if dtype == np.float16 else dtype, "CAE"), axis)
         value = value.astype(dtype, copy=False)
         if out is None:
             return value, which
@@ -185,7 +185,7 @@ cdef class PickFunction(Function):
         wide = np.float32 if dtype == np.float16 else dtype
         work = np.empty(shape, wide)
         into = None if out is None else gradient_target(self.__name__, out, work, dtype)
-        self.spread(work, np.asarray(grad, wide, order="C"), np.asarray(which, np.intp, order="C"), axis)
+        self.spread(work, np.require(grad, wide, "CAE"), np.require(which, np.intp, "CAE"), axis)
         if out is None:
             return work.astype(dtype, copy=False)
         np.copyto(into, work, casting="same_kind")

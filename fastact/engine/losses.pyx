@@ -96,7 +96,8 @@ cdef class LossFunction(Function):
         if pred.shape != target.shape:
             raise ValueError(f"{self.__name__}: pred has shape {pred.shape} and target {target.shape}; equal shapes are required")
         into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
-        return self.compute(np.asarray(pred, dtype, order="C"), np.asarray(target, dtype, order="C"), into, reduction, values)
+        with np.errstate(all="ignore"):     # casting may overflow
+            return self.compute(np.require(pred, dtype, "CAE"), np.require(target, dtype, "CAE"), into, reduction, values)
 
     cdef object compute(self, cnp.ndarray pred, cnp.ndarray target, object out, str reduction, double *params):
         """Run the kernels on contiguous arrays; the gradient goes through a copy where `out` is not contiguous or overlaps in part."""
@@ -111,7 +112,8 @@ cdef class LossFunction(Function):
         value = np.empty(np.shape(pred), pred.dtype) if reduction == "none" else None
         if value is not None:
             call.value.data[0] = <char *>cnp.PyArray_DATA(value)
-            run_map(&call.value, n, self.cost)
+            with nogil:
+                run_map(&call.value, n, self.cost)
         if call.wants_gradient:
             work = out if usable(out, pred, target) else np.empty(np.shape(pred), pred.dtype)
             describe(&call.gradient, dtype, pred, target, params)

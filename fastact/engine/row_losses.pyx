@@ -89,7 +89,7 @@ cdef class RowLossFunction(Function):
         compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
         weight = self.class_weight(weight, classes)
         into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
-        rows = np.ascontiguousarray(np.moveaxis(pred, axis, -1), compute)
+        rows = np.require(np.moveaxis(pred, axis, -1), compute, "CAE")
         if target.dtype.kind in "iu":
             labels, mass = self.labels(target, pred.shape, axis, operator.index(ignore_index), weight)
             dense = None
@@ -158,7 +158,7 @@ cdef class RowLossFunction(Function):
             target = target * (1 - smoothing) + smoothing / shape[axis]
         if weight is not None:
             target = target * weight
-        return np.ascontiguousarray(target, compute)
+        return np.require(target, compute, "CAE")
 
     cdef object compute(self, cnp.ndarray rows, cnp.ndarray labels, cnp.ndarray weight, double kept, cnp.ndarray dense, object into,
                         int axis, double z_loss, double scale):

@@ -181,5 +181,6 @@ cdef void rows_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept n
 
 cdef void run_rows(RowCall *call, Py_ssize_t rows, double cost) noexcept nogil:
     """Run a row kernel over `rows` rows; `cost` is in nanoseconds per element."""
+    cdef bint single = call.n >= SHORT and not (side_by_side(call) > 1 and call.inner_count >= 16)     # long rows, one by one
     if rows > 0 and call.n > 0:
-        run_spans(rows_span, call, rows, TOGETHER, rows * call.n * cost)
+        run_spans(rows_span, call, rows, 1 if single else TOGETHER, rows * call.n * cost)

@@ -13,6 +13,8 @@ from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
 from fastact.engine.ufuncs cimport make_gufunc
 
+import math
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
@@ -63,10 +65,18 @@ cdef class RowFunction(Function):
         check_out(self.__name__, kwargs.get("out"))
         axis = kwargs.pop("axis", self.default_axis)
         keepdims = kwargs.pop("keepdims", False)
-        if foreign(args):
-            options = {"keepdims": keepdims} if keepdims else {}
-            return self.ufunc(*args, axis=-1 if axis is None else axis, **options, **kwargs)
-        return self.along(tuple([np.asarray(a) for a in args]), axis, keepdims, kwargs)
+        if kwargs.get("dtype") is None:
+            kwargs.pop("dtype", None)
+        with np.errstate(all="ignore"):     # casting may overflow
+            if not foreign(args):
+                return self.along(tuple([np.asanyarray(a) for a in args]), axis, keepdims, kwargs)
+            if axis is None or isinstance(axis, tuple):
+                raise TypeError(f"{self.__name__}: axis={axis!r} of a {type(args[0]).__name__}; one axis, given as an int, is required")
+            return self.ufunc(*args, axis=axis, **({"keepdims": True} if keepdims else {}), **kwargs)
+
+    def __call__(self, *args, **kwargs):
+        """As declared in the function's signature; Python calls `direct` in its place."""
+        return self.generic(args, kwargs)
 
     cdef object along(self, tuple arrays, object axis, bint keepdims, dict kwargs):
         """Take rows along one axis or several of plain arrays of any dtype and layout."""
@@ -99,7 +109,11 @@ cdef class RowFunction(Function):
         last = tuple(range(model.ndim - len(axes), model.ndim))
         moved = np.moveaxis(model, axes, last)
         outer = moved.shape[:model.ndim - len(axes)]
-        flat = [np.moveaxis(a, axes, last).reshape(*outer, -1) if core else a for a, core in zip(arrays, self.cores)]
+        length = math.prod(moved.shape[model.ndim - len(axes):])
+        flat = [np.moveaxis(a, axes, last).reshape(*outer, length) if core else a for a, core in zip(arrays, self.cores)]
+        if out is not None and self.cores[self.arrays] and out.flags.c_contiguous and axes == last:
+            self.ufunc(*flat, out=out.reshape(*outer, length), axis=-1, **kwargs)   # a view: in place stays in place
+            return out
         result = self.ufunc(*flat, axis=-1, **kwargs)
         if self.cores[self.arrays]:
             result = np.moveaxis(np.reshape(result, moved.shape), last, axes)

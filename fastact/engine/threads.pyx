@@ -7,7 +7,7 @@ from cython.parallel cimport prange
 
 cdef int limit = 1            # threads a call may use
 cdef bint forked = False      # OpenMP's pool does not survive a fork: children run serially
-cdef double WORTH = 20000.0   # nanoseconds of work that pay for waking one more thread
+cdef double WORTH = 60000.0   # nanoseconds of work that pay for waking one more thread, also beside busy neighbours
 
 
 cdef int team(double nanoseconds) noexcept nogil:

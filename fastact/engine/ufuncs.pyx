@@ -59,6 +59,11 @@ cdef Py_ssize_t same_params(char **at, const cnp.npy_intp *steps, int params, Py
     """How many elements from `start` on have the same parameters."""
     cdef Py_ssize_t stop
     cdef int k
+    cdef bint constant = True
+    for k in range(params):
+        constant = constant and steps[k] == 0
+    if constant:
+        return n - start
     for stop in range(start + 1, n):
         for k in range(params):
             if steps[k] and memcmp(at[k] + stop * steps[k], at[k] + start * steps[k], sizeof(double)):

@@ -10,6 +10,7 @@ from ..register import rows
 from .special import silence
 
 inf = float("inf")
+PROMISE = "(4 + max(x) - x) eps of each exponential"
 
 
 def row_top(x, axis):
@@ -30,7 +31,7 @@ def _with_axes(reduced, x, axis):
     return np.expand_dims(reduced, tuple(range(x.ndim)) if axis is None else axis)
 
 
-@rows(core="(n)->(n)", loop="normalise", range=(0, 1), cost=0.34, formula="exp(x) / sum(exp(x))",
+@rows(core="(n)->(n)", loop="normalise", promise=PROMISE, range=(0, 1), cost=0.34, formula="exp(x) / sum(exp(x))",
       numpy="(e := np.exp(x - x.max(axis=-1, keepdims=True))) / e.sum(axis=-1, keepdims=True)",
       limit="a row with nan or inf, or of -inf alone, is nan", differs="SciPy defaults to axis=None", source="Bridle 1990")
 def softmax(x, axis=-1):
@@ -54,7 +55,7 @@ def softmax_backward(grad, y, axis=-1):
     return y * (grad - np.sum(grad * y, axis=axis, keepdims=True))
 
 
-@rows(core="(n)->(n)", loop="shift", range=(-inf, 0), cost=0.34, formula="x - log(sum(exp(x)))",
+@rows(core="(n)->(n)", loop="shift", promise=PROMISE, range=(-inf, 0), cost=0.34, formula="x - log(sum(exp(x)))",
       numpy="(d := x - x.max(axis=-1, keepdims=True)) - np.log(np.exp(d).sum(axis=-1, keepdims=True))",
       limit="a row with nan or inf, or of -inf alone, is nan", differs="SciPy defaults to axis=None",
       source="Blanchard, Higham and Higham 2021, arXiv:1909.03469")
@@ -79,7 +80,7 @@ def log_softmax_backward(grad, y, axis=-1):
     return grad - np.exp(y) * np.sum(grad, axis=axis, keepdims=True)
 
 
-@rows(core="(n)->()", empty=-inf, loop="reduce", cost=0.3, formula="log(sum(exp(x)))",
+@rows(core="(n)->()", empty=-inf, loop="reduce", promise=PROMISE, cost=0.3, formula="log(sum(exp(x)))",
       numpy="(m := x.max(axis=-1)) + np.log(np.exp(x - m[..., None]).sum(axis=-1))",
       limit="inf for a row with inf; -inf for a row of -inf alone and for an empty one",
       source="Blanchard, Higham and Higham 2021, arXiv:1909.03469")
