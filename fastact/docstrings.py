@@ -142,7 +142,8 @@ def docstring(op, name):
     if op.page == "losses":
         notes.append("The value of float64 predictions is float64, of all others float32; sums are made in float64.")
     else:
-        notes.append("The first array decides the dtype, integers and bools as for `numpy.exp`; half precision computes in float32 and rounds once.")
+        notes.append("The first array decides the dtype, integers and bools as for `numpy.exp`.")
+        notes.append("Half precision computes in float32 and rounds once.")
     parts.append("\n".join(["Notes", "-----", *notes]))
     if op.source:
         parts.append("\n".join(["References", "----------", op.source]))
