@@ -1,6 +1,7 @@
 """Write the table of the Cython wing: for each operation in the register one kernel a dtype, made of one loop and its scalars."""
 
 import pathlib
+import re
 import sys
 import types
 
@@ -65,11 +66,14 @@ def kernels(op):
 
 
 def check_pages(ops):
-    """Name the missing edit where an operation has no scalar on its page."""
+    """Name the missing edit where an operation lacks a scalar on its page."""
     for op in ops.values():
         page = ROOT / "fastact" / "cython_kernels" / f"{op.page}.pxd"
-        if f" {op.name}(" not in page.read_text():
-            raise SystemExit(f"{op.name} is in the register but has no Cython scalar: add `cdef inline real {op.name}(...)` to {page}")
+        text = page.read_text()
+        for _, _, _, call in kernels(op):
+            for name in re.findall(rf"\b{op.page}\.(\w+)\[", call):
+                if f" {name}(" not in text:
+                    raise SystemExit(f"{op.name} is in the register but has no Cython scalar: add `cdef inline real {name}(...)` to {page}")
 
 
 def table(ops):

@@ -10,7 +10,7 @@ from fastact.engine.calls cimport (
     PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
 )
 from fastact.engine.function cimport Function
-from fastact.engine.ufuncs cimport make_ufunc
+from fastact.engine.ufuncs cimport add_bfloat16, make_ufunc
 
 import numpy as np
 
@@ -55,12 +55,21 @@ cdef class MapFunction(Function):
             arrays = tuple([np.asanyarray(a) for a in arrays])
             dtype = None if "signature" in kwargs else kwargs.pop("dtype", None)
             if dtype is None and "signature" not in kwargs:
-                dtype = real_dtype(arrays[0])   # the first array decides, whatever the others are
+                dtype = self.dtype_of(arrays[0])   # the first array decides, whatever the others are
             if dtype is not None:
                 kwargs["signature"] = (dtype,) * self.arrays + (np.float64,) * self.params + (dtype,)
             params = [np.asarray(p, dtype=np.float64) for p in params]
         with np.errstate(all="ignore"):     # casting may overflow
             return self.ufunc(*arrays, *params, **kwargs)
+
+    cdef object dtype_of(self, object array):
+        """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
+        if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
+            if not self.knows_bfloat16:
+                add_bfloat16(self, self.ufunc, array.dtype)
+                self.knows_bfloat16 = True
+            return array.dtype
+        return real_dtype(array)
 
     def __call__(self, *args, **kwargs):
         """As declared in the function's signature; Python calls `direct` in its place."""

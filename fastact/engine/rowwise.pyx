@@ -11,7 +11,7 @@ from fastact.engine.calls cimport (
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
-from fastact.engine.ufuncs cimport make_gufunc
+from fastact.engine.ufuncs cimport add_bfloat16, make_gufunc
 
 import math
 
@@ -74,6 +74,15 @@ cdef class RowFunction(Function):
                 raise TypeError(f"{self.__name__}: axis={axis!r} of a {type(args[0]).__name__}; one axis, given as an int, is required")
             return self.ufunc(*args, axis=axis, **({"keepdims": True} if keepdims else {}), **kwargs)
 
+    cdef object dtype_of(self, object array):
+        """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
+        if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
+            if not self.knows_bfloat16:
+                add_bfloat16(self, self.ufunc, array.dtype)
+                self.knows_bfloat16 = True
+            return array.dtype
+        return real_dtype(array)
+
     def __call__(self, *args, **kwargs):
         """As declared in the function's signature; Python calls `direct` in its place."""
         return self.generic(args, kwargs)
@@ -85,7 +94,7 @@ cdef class RowFunction(Function):
             axes = ()
         else:
             axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, "axis")
-        dtype = real_dtype(arrays[0])
+        dtype = self.dtype_of(arrays[0])
         if dtype is not None and "dtype" not in kwargs and "signature" not in kwargs and self.arrays > 1:
             kwargs["dtype"] = dtype
         arrays = tuple([a if core else reduced(self.__name__, a, model, axes) for a, core in zip(arrays, self.cores)])

@@ -8,7 +8,7 @@ cimport numpy as cnp
 
 from cpython.object cimport PyObject
 
-from fastact.engine.blocks cimport DOUBLE, HALF, SINGLE, MapCall, itemsize, map_kernel, run_map, scatter
+from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, MapCall, itemsize, map_kernel, run_map, scatter
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
 
@@ -177,6 +177,27 @@ cdef Loop *make_loops(Function function, void **data, char *types, bint with_par
             types[d * operands + k] = cnp.NPY_DOUBLE if is_param else type_number(order[d])
     _alive.append(function)
     return loops
+
+
+cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1:
+    """Give a ufunc or gufunc a loop for bfloat16, a dtype that another package registered with NumPy."""
+    cdef int params = ufunc.nin - function.arrays, operands = ufunc.nin + 1, k
+    cdef int *types = <int *>malloc(operands * sizeof(int))
+    cdef Loop *loop = <Loop *>malloc(sizeof(Loop))
+    core = (function.op.core or "").replace("->", ",").split(",")
+    loop.main = function.main
+    loop.function = <void *>function
+    loop.dtype = BRAIN
+    loop.arrays = function.arrays
+    loop.params = params
+    loop.cost = function.cost
+    loop.empty = function.op.empty
+    for k in range(operands):
+        types[k] = cnp.NPY_DOUBLE if function.arrays <= k < function.arrays + params else dtype.num
+    for k in range(function.arrays + 1 if function.op.core else 0):
+        loop.has_core[k] = core[k] == "(n)"
+    cnp.PyUFunc_RegisterLoopForType(ufunc, dtype.num, <cnp.PyUFuncGenericFunction>(row_loop if function.op.core else map_loop), types, loop)
+    return 0
 
 
 cdef object make_ufunc(Function function):

@@ -125,16 +125,20 @@ def find(op, suffix=""):
     return found
 
 
+LOOPS = {
+    "normalise": (normalise, "_term", ""),
+    "shift": (shift, "_term", "_total", ""),
+    "reduce": (reduce, "_term", ""),
+    "contract": (contract, "_term", ""),
+    "spread": (spread, ""),
+}
+"""The loops over rows, and the scalars that each takes, as suffixes of the operation's name."""
+
+
 def row_kernel(op):
-    """The kernel that suits an operation on rows: told by its gufunc signature, and by the scalars it is made of."""
-    finish = find(op)
-    if op.is_backward:
-        return contract(STAMP, find(op, "_term"), finish) if len(op.inputs) == 2 else spread(STAMP, finish)
-    if op.core.endswith("->()"):
-        return reduce(STAMP, find(op, "_term"), finish)
-    if op.loop == "shift":
-        return shift(STAMP, find(op, "_term"), find(op, "_total"), finish)
-    return normalise(STAMP, find(op, "_term"), finish)
+    """The kernel of an operation on rows: the loop that the register names, and its scalars."""
+    loop, *suffixes = LOOPS[op.loop]
+    return loop(STAMP, *(find(op, suffix) for suffix in suffixes))
 
 
 def functions(op):
