@@ -59,7 +59,7 @@ cdef inline cnp.ndarray output(PyObject *given, PyObject *const *arrays, int cou
 cdef object slow(object function, PyObject *const *args, Py_ssize_t count, PyObject *names)
 cdef int inherit_doc(type cls) except -1
 cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1
-cdef tuple split(str name, dict kwargs, tuple known)
+cdef int only_known(str name, dict kwargs, tuple known) except -1
 cdef object real_dtype(object array)
 cdef bint foreign(tuple arrays)
 cdef int check_out(str name, object out, list inputs=*) except -1

@@ -56,12 +56,12 @@ cdef object slow(object function, PyObject *const *args, Py_ssize_t count, PyObj
     return function.generic(positional, options)
 
 
-cdef tuple split(str name, dict kwargs, tuple known):
+cdef int only_known(str name, dict kwargs, tuple known) except -1:
     """Refuse keywords that nobody knows."""
     for key in kwargs:
         if key not in known:
             raise TypeError(f"{name}() got an unexpected keyword argument {key!r}; it takes {', '.join(known)}")
-    return known
+    return 0
 
 
 cdef object real_dtype(object array):

@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, params_of, run_map
 from fastact.engine.calls cimport (
-    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
+    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, only_known, output, plain, real_dtype, slow, vectorcall
 )
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport add_bfloat16, make_ufunc
@@ -47,7 +47,7 @@ cdef class MapFunction(Function):
         cdef double values[MAX_PARAMS]
         params = self.bind(args, kwargs)
         arrays = args[:self.arrays]
-        split(self.__name__, kwargs, (*self.param_names, *UFUNC_OPTIONS))
+        only_known(self.__name__, kwargs, (*self.param_names, *UFUNC_OPTIONS))
         check_out(self.__name__, kwargs.get("out"), None if foreign(arrays) else [*arrays, *params])
         if self.numbers(params, values):
             params = [values[k] for k in range(self.params)]

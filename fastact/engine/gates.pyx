@@ -5,7 +5,7 @@ cimport numpy as cnp
 from cython cimport floating
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, add_up, itemsize, map_kernel, run_map
-from fastact.engine.calls cimport check_out, foreign, inherit_doc, split
+from fastact.engine.calls cimport check_out, foreign, inherit_doc, only_known
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport make_ufunc
 
@@ -49,7 +49,7 @@ cdef class ChannelFunction(Function):
 
     def __call__(self, *args, **kwargs):
         args, axis = take_axis(self, args, kwargs)
-        split(self.__name__, kwargs, ("axis", *OPTIONS))
+        only_known(self.__name__, kwargs, ("axis", *OPTIONS))
         check_out(self.__name__, kwargs.get("out"), [args[0]])
         if not self.op.is_backward:
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
@@ -131,7 +131,7 @@ cdef class PickFunction(Function):
     """The maximum among the pieces along an axis and which piece it was; its gradient goes to that piece alone."""
 
     def __call__(self, *args, **kwargs):
-        split(self.__name__, kwargs, ("axis", "out", *self.param_names))
+        only_known(self.__name__, kwargs, ("axis", "out", *self.param_names))
         args, axis = take_axis(self, args, kwargs)
         out = kwargs.pop("out", None)
         if self.op.is_backward:

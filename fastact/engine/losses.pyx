@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, run_map, sum_map
-from fastact.engine.calls cimport check_out, inherit_doc, real_dtype, split
+from fastact.engine.calls cimport check_out, inherit_doc, real_dtype, only_known
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -66,9 +66,9 @@ def gradient_target(str name, object out, object pred, object dtype):
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name}: out is a {type(out).__name__}; an ndarray is required")
     if out.shape != pred.shape:
-        raise ValueError(f"{name}: out has shape {out.shape}; the shape of pred, {pred.shape}, is required")
+        raise ValueError(f"{name}: out has shape {out.shape}; {pred.shape}, that of the result, is required")
     if out.dtype != dtype:
-        raise TypeError(f"{name}: out has dtype {out.dtype}; {dtype}, the dtype of the gradient, is required")
+        raise TypeError(f"{name}: out has dtype {out.dtype}; {dtype}, that of the result, is required")
     return out
 
 
@@ -84,7 +84,7 @@ cdef class LossFunction(Function):
         if len(args) != 2:
             raise TypeError(f"{self.__name__}() takes pred and target by position, the rest by keyword; {len(args)} were given")
         params = self.bind(args, kwargs)
-        split(self.__name__, kwargs, (*self.param_names, "reduction", "out") if self.op.is_backward else (*self.param_names, "reduction"))
+        only_known(self.__name__, kwargs, (*self.param_names, "reduction", *(["out"] if self.op.is_backward else [])))
         if out is not None and not self.op.is_backward:
             raise TypeError(f"{self.__name__}() takes no out; {self.__name__}_value_and_grad(..., out=) writes the gradient there")
         check_reduction(self.__name__, reduction)
@@ -166,7 +166,7 @@ cdef int describe(MapCall *call, int dtype, cnp.ndarray pred, cnp.ndarray target
 
 cdef bint usable(object out, cnp.ndarray pred, cnp.ndarray target):
     """Whether the gradient can be written where it is wanted while the inputs are still being read."""
-    if not out.flags.c_contiguous or not out.flags.aligned or not out.dtype.isnative:
+    if not out.flags.c_contiguous or not out.flags.aligned:
         return False
     for array in (pred, target):
         if np.may_share_memory(out, array) and cnp.PyArray_DATA(out) != cnp.PyArray_DATA(array):

@@ -4,7 +4,7 @@
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE
-from fastact.engine.calls cimport inherit_doc, split
+from fastact.engine.calls cimport inherit_doc, only_known
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -70,7 +70,7 @@ cdef class RowLossFunction(Function):
                  **kwargs):
         if len(args) != 2:
             raise TypeError(f"{self.__name__}() takes pred and target by position, the rest by keyword; {len(args)} were given")
-        split(self.__name__, kwargs, ("axis", "weight", "ignore_index", "label_smoothing", "z_loss", "reduction", "out"))
+        only_known(self.__name__, kwargs, ("axis", "weight", "ignore_index", "label_smoothing", "z_loss", "reduction", "out"))
         if out is not None and not self.op.is_backward:
             raise TypeError(f"{self.__name__}() takes no out; {self.__name__}_value_and_grad(..., out=) writes the gradient there")
         check_reduction(self.__name__, reduction)

@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
-    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, output, plain, real_dtype, slow, split, vectorcall
+    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, only_known, output, plain, real_dtype, slow, vectorcall
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
@@ -61,7 +61,7 @@ cdef class RowFunction(Function):
                 kwargs[option] = value
             args = args[:self.arrays]
         self.bind(args, kwargs)
-        split(self.__name__, kwargs, (*allowed, *GUFUNC_OPTIONS))
+        only_known(self.__name__, kwargs, (*allowed, *GUFUNC_OPTIONS))
         check_out(self.__name__, kwargs.get("out"))
         axis = kwargs.pop("axis", self.default_axis)
         keepdims = kwargs.pop("keepdims", False)
