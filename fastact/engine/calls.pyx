@@ -74,6 +74,14 @@ cdef object real_dtype(object array):
     return None
 
 
+cdef object ready(object array, object dtype):
+    """The array as kernels need it, of a dtype, in C order, aligned and native: itself where it is so already."""
+    if type(array) is np.ndarray and array.dtype == dtype and cnp.PyArray_ISCARRAY_RO(array):
+        return array
+    with np.errstate(all="ignore"):     # casting may overflow
+        return np.require(array, dtype, "CAE")
+
+
 cdef bint foreign(tuple arrays):
     """Whether an argument is of a kind with its own rules for ufuncs, like a Dask array or a pandas Series."""
     for array in arrays:

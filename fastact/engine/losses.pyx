@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, run_map, sum_map
-from fastact.engine.calls cimport check_out, inherit_doc, real_dtype, only_known
+from fastact.engine.calls cimport check_out, inherit_doc, only_known, ready, real_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -96,8 +96,7 @@ cdef class LossFunction(Function):
         if pred.shape != target.shape:
             raise ValueError(f"{self.__name__}: pred has shape {pred.shape} and target {target.shape}; equal shapes are required")
         into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
-        with np.errstate(all="ignore"):     # casting may overflow
-            return self.compute(np.require(pred, dtype, "CAE"), np.require(target, dtype, "CAE"), into, reduction, values)
+        return self.compute(ready(pred, dtype), ready(target, dtype), into, reduction, values)
 
     cdef object compute(self, cnp.ndarray pred, cnp.ndarray target, object out, str reduction, double *params):
         """Run the kernels on contiguous arrays; the gradient goes through a copy where `out` is not contiguous or overlaps in part."""
