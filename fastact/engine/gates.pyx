@@ -5,7 +5,7 @@ cimport numpy as cnp
 from cython cimport floating
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, add_up, itemsize, map_kernel, run_map
-from fastact.engine.calls cimport check_out, foreign, inherit_doc, only_known
+from fastact.engine.calls cimport check_out, foreign, inherit_doc, only_known, ready
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport make_ufunc
 
@@ -65,7 +65,7 @@ cdef class ChannelFunction(Function):
         aligned = self.aligned(weight, x, axis)
         kwargs["dtype"] = dtype if kwargs.get("dtype") is None else kwargs["dtype"]
         inner = x.size if aligned.size == 1 else math.prod(x.shape[aligned.shape.index(aligned.size) + 1:])
-        sums = self.weight_gradient(np.require(grad, dtype, "CAE"), np.require(x, dtype, "CAE"), aligned.size, inner)
+        sums = self.weight_gradient(ready(grad, dtype), ready(x, dtype), aligned.size, inner)
         with np.errstate(all="ignore"):
             dweight = sums.astype(dtype).reshape(weight.shape)
             return self.ufunc(grad, x, aligned, **kwargs), dweight
@@ -145,7 +145,7 @@ cdef class PickFunction(Function):
             raise ValueError(f"{self.__name__}: x has shape {x.shape}, no piece along axis {axis}; at least one is required")
         if out is not None and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(f"{self.__name__}: out={out!r}; a tuple of two arrays, (value, which), is required")
-        value, which = self.pick(np.require(x, np.float32 if dtype == np.float16 else dtype, "CAE"), axis)
+        value, which = self.pick(ready(x, np.float32 if dtype == np.float16 else dtype), axis)
         value = value.astype(dtype, copy=False)
         if out is None:
             return value, which
@@ -185,7 +185,7 @@ cdef class PickFunction(Function):
         wide = np.float32 if dtype == np.float16 else dtype
         work = np.empty(shape, wide)
         into = None if out is None else gradient_target(self.__name__, out, work, dtype)
-        self.spread(work, np.require(grad, wide, "CAE"), np.require(which, np.intp, "CAE"), axis)
+        self.spread(work, ready(grad, wide), ready(which, np.intp), axis)
         if out is None:
             return work.astype(dtype, copy=False)
         np.copyto(into, work, casting="same_kind")

@@ -4,7 +4,7 @@
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE
-from fastact.engine.calls cimport inherit_doc, only_known
+from fastact.engine.calls cimport inherit_doc, only_known, ready
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -158,7 +158,7 @@ cdef class RowLossFunction(Function):
             target = target * (1 - smoothing) + smoothing / shape[axis]
         if weight is not None:
             target = target * weight
-        return np.require(target, compute, "CAE")
+        return ready(target, compute)
 
     cdef object compute(self, cnp.ndarray rows, cnp.ndarray labels, cnp.ndarray weight, double kept, cnp.ndarray dense, object into,
                         int axis, double z_loss, double scale):
