@@ -5,7 +5,7 @@
 from fastact.cython_kernels.bits cimport by_sign, flip, fma, head, magnitude, power, product_rest, real, with_sign
 from fastact.cython_kernels.primitives cimport (
     at_least, at_most, clamp, exp_even, exp_odd, expm1_core, expm1_negative, gate, gelu_tanh_exp, gelu_tanh_head, gelu_tanh_rest,
-    log1p_exp, lowered, mills_base, mills_rest, minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_gauss, whole,
+    log1p_exp, lowered, mills_base, mills_rest, minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_gauss, scaled_exp, whole,
 )
 
 
@@ -25,7 +25,7 @@ cdef inline real leaky_relu_backward(real grad, real y, real negative_slope) noe
 
 cdef inline real elu(real x, real alpha) noexcept nogil:
     cdef real y
-    y = alpha * expm1_negative(x)
+    y = expm1_negative(alpha, x)
     return y if x < <real>0 else x
 
 cdef inline real elu_backward(real grad, real y, real alpha) noexcept nogil:
@@ -34,7 +34,7 @@ cdef inline real elu_backward(real grad, real y, real alpha) noexcept nogil:
 
 cdef inline real selu(real x) noexcept nogil:
     cdef real y
-    y = <real>1.7580993408473768 * expm1_negative(x)
+    y = expm1_negative(<real>1.7580993408473768, x)
     return y if x < <real>0 else x * <real>1.0507009873554805
 
 cdef inline real selu_backward(real grad, real y) noexcept nogil:
@@ -42,24 +42,20 @@ cdef inline real selu_backward(real grad, real y) noexcept nogil:
 
 
 cdef inline real sigmoid(real x) noexcept nogil:
-    # (A + B) / ((A + B) + 2**n (A - B)), both scaled down so that 2**n reaches every subnormal result.
+    # float32: c / (c + c e**-x); float64: (A + B) / ((A + B) + 2**n (A - B)), scaled down so that every subnormal result is reached.
     cdef real z, t, r, v, num
     if real is float:
         z = clamp(x, <real>-105, <real>20)
-        t = nearest(-z, -24)
-        r = minus_ln2(z, -whole(t, -24))
+        return <real>5.960464477539063e-08 / scaled_exp(<real>1, -z, <real>0, -24, <real>5.960464477539063e-08)
     else:
         z = clamp(x, <real>-746, <real>40)
         t = nearest(-z, -64)
         r = minus_ln2(z, -whole(t, -64))
-    v = r * r
-    r = exp_odd(r, v)
-    v = exp_even(v)
-    if real is float:
-        num = (v + r) * <real>5.960464477539063e-08
-    else:
+        v = r * r
+        r = exp_odd(r, v)
+        v = exp_even(v)
         num = (v + r) * <real>5.421010862427522e-20
-    return num / fma(power(t), v - r, num)
+        return num / fma(power(t), v - r, num)
 
 cdef inline real sigmoid_backward(real grad, real y) noexcept nogil:
     return grad * (y * (<real>1 - y))
@@ -76,7 +72,7 @@ cdef inline real log_sigmoid(real x) noexcept nogil:
 
 cdef inline real log_sigmoid_backward(real grad, real y) noexcept nogil:
     cdef real d
-    d = expm1_negative(y)
+    d = expm1_negative(<real>1, y)
     return grad * (<real>0 - (d if y < <real>0 else y))
 
 
@@ -147,7 +143,7 @@ cdef inline real softplus(real x, real beta) noexcept nogil:
 cdef inline real softplus_backward(real grad, real y, real beta) noexcept nogil:
     cdef real z
     z = beta * -y
-    return grad * (<real>0 - (expm1_negative(z) if z < <real>0 else z))
+    return grad * (<real>0 - (expm1_negative(<real>1, z) if z < <real>0 else z))
 
 
 cdef inline real softsign(real x) noexcept nogil:
@@ -187,9 +183,9 @@ cdef inline real silu_backward(real grad, real x, real beta) noexcept nogil:
         a = at_most(a, <real>768 / b)
     z = b * a
     low = product_rest(b, a, z)
-    e = lowered(raised_exp(<real>1, -z, low))
-    r = <real>1 / (e + <real>1)
-    d = lowered(raised_exp(fma(e * r, z, <real>1 - z), -z, low) * r)
+    e = lowered(raised_exp(<real>1, -z, low, <real>-0.0))
+    r = raised(<real>1) / raised_exp(<real>1, -z, low, <real>1)
+    d = lowered(raised_exp(fma(e * r, z, <real>1 - z), -z, low, <real>-0.0) * r)
     d = d if x < <real>0 else <real>1 - d
     return grad * (d if x == x else x)
 
@@ -235,7 +231,7 @@ cdef inline real gelu_tanh(real x) noexcept nogil:
     cdef real z, y
     if real is float:
         z = at_least(x, <real>-10.9)
-        y = z / (gelu_tanh_exp(<real>1, z, -32) + <real>2.3283064365386963e-10) * <real>2.3283064365386963e-10
+        y = z / gelu_tanh_exp(<real>1, z, -32, <real>2.3283064365386963e-10) * <real>2.3283064365386963e-10
     else:
         z = at_least(x, <real>-21.9)
         y = gate(z, gelu_tanh_head(z), gelu_tanh_rest(z))
@@ -247,33 +243,34 @@ cdef inline real gelu_tanh_backward(real grad, real x) noexcept nogil:
     a = magnitude(x)
     if real is float:
         a = at_most(a, <real>10.9)
-        e = lowered(gelu_tanh_exp(<real>1, a, 64))
+        e = lowered(gelu_tanh_exp(<real>1, a, 64, <real>-0.0))
+        r = raised(<real>1) / gelu_tanh_exp(<real>1, a, 64, raised(<real>1))
     else:
         a = at_most(a, <real>21.7)
-        e = lowered(raised_exp(<real>1, -gelu_tanh_head(a), gelu_tanh_rest(a)))
-    r = head(a)
-    w = fma((a - r) * (a + r), <real>0.21406444881780074, <real>1.5957691216057308)
-    w = fma(r * r, <real>0.21406444881780074, w)
-    r = <real>1 / (e + <real>1)
+        e = lowered(raised_exp(<real>1, -gelu_tanh_head(a), gelu_tanh_rest(a), <real>-0.0))
+        r = raised(<real>1) / raised_exp(<real>1, -gelu_tanh_head(a), gelu_tanh_rest(a), <real>1)
+    h = head(a)
+    w = fma((a - h) * (a + h), <real>0.21406444881780074, <real>1.5957691216057308)
+    w = fma(h * h, <real>0.21406444881780074, w)
     h = fma(e * r, a * w, fma(-a, w, <real>1))
     if real is float:
-        d = lowered(gelu_tanh_exp(h, a, 64) * r)
+        d = lowered(gelu_tanh_exp(h, a, 64, <real>-0.0) * r)
     else:
-        d = lowered(raised_exp(h, -gelu_tanh_head(a), gelu_tanh_rest(a)) * r)
+        d = lowered(raised_exp(h, -gelu_tanh_head(a), gelu_tanh_rest(a), <real>-0.0) * r)
     d = d if x < <real>0 else <real>1 - d
     return grad * (d if x == x else x)
 
 
 cdef inline real mish(real x) noexcept nogil:
-    # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < 0 and 1 - 2 / (n + 2) above.
+    # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < -0.2 and 1 - 2 / (n + 2) above, which there cancels little.
     cdef real z, e, base, num, y
     if real is float:
         z = at_least(x, <real>-110)
     else:
         z = at_least(x, <real>-768)
-    e = lowered(raised_exp(<real>1, z, <real>0))
-    num = fma(e, e, e) if x < <real>0 else <real>2
-    base = lowered(raised_exp(z, z, <real>0)) if x < <real>0 else z
+    e = lowered(raised_exp(<real>1, z, <real>0, <real>-0.0))
+    num = fma(e, e, e) if x < <real>-0.2 else <real>2
+    base = lowered(raised_exp(z, z, <real>0, <real>-0.0)) if x < <real>-0.2 else z
     y = fma(-base, num / fma(e, e + <real>2, <real>2), base)
     return with_sign(y, x) if x < <real>20 else x
 
@@ -288,8 +285,8 @@ cdef inline real mish_backward(real grad, real x) noexcept nogil:
     else:
         a = at_most(a, <real>768)
     z = with_sign(a, x)
-    q = lowered(raised_exp(<real>1, -a, <real>0))
-    first = lowered(raised_exp(<real>1 - a, -a, <real>0)) if x < <real>0 else <real>1
+    q = lowered(raised_exp(<real>1, -a, <real>0, <real>-0.0))
+    first = lowered(raised_exp(<real>1 - a, -a, <real>0, <real>-0.0)) if x < <real>0 else <real>1
     r = <real>1 / by_sign(x, fma(q, q + <real>2, <real>2), fma(q + q, q + <real>1, <real>1))
     p = -fma(fma(q + <real>4, q, <real>8), q, <real>4) if x < <real>0 else fma(q, <real>4, <real>4)
     c = <real>-1 - q if x < <real>0 else <real>-2

@@ -95,14 +95,14 @@ cdef inline real lowered(real y) noexcept nogil:
 
 # ---- exp ----
 
-cdef inline real expm1_core(real r) noexcept nogil:
-    # e**r - 1 for abs(r) <= 0.35: the polynomial r + r**2 P(r) of degree 6 / 12, relative error 2**-27 / 2**-58.
+cdef inline real expm1_series(real r) noexcept nogil:
+    # P of e**r - 1 = r + r**2 P(r) for abs(r) <= 0.35: degree 4 / 10, relative error 2**-27 / 2**-58.
     cdef real r2, r4, low, high
     r2 = r * r
     if real is float:
         low = fma32(0.04166756197810173, r, 0.16666541993618011)
         high = fma32(0.00138601113576442, r, 0.008366642519831657)
-        return fma32(fma32(fma32(high, r2, low), r, 0.4999999701976776), r2, r)
+        return fma32(fma32(high, r2, low), r, 0.4999999701976776)
     else:
         r4 = r2 * r2
         low = fma64(0.1666666666666669072, r, 0.5)
@@ -111,7 +111,11 @@ cdef inline real expm1_core(real r) noexcept nogil:
         high = fma64(fma64(0.2755723402025388239e-5, r, 0.2480158687479686264e-4), r2, high)
         low = fma64(high, r4, low)
         high = fma64(0.2081276378237164457e-8, r2, fma64(0.2511210703042288022e-7, r, 0.2755762628169491192e-6))
-        return fma64(fma64(high, r4 * r4, low), r2, r)
+        return fma64(high, r4 * r4, low)
+
+cdef inline real expm1_core(real r) noexcept nogil:
+    # e**r - 1 for abs(r) <= 0.35.
+    return fma(expm1_series(r), r * r, r)
 
 cdef inline real exp_core(real r) noexcept nogil:
     # The same, but in float32 fitted for e**r rather than e**r - 1.
@@ -138,19 +142,19 @@ cdef inline real exp_odd(real r, real r2) noexcept nogil:
     else:
         return r * fma64(fma64(5.6281812909449294e-05, r2, 0.02365220486264734), r2, 0.8515625)
 
-cdef inline real scaled_exp(real m, real x, real low, int k) noexcept nogil:
-    # m 2**k e**(x - low), rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
+cdef inline real scaled_exp(real m, real x, real low, int k, real c) noexcept nogil:
+    # m 2**k e**(x - low) + c, rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
     cdef real t, s
     t = nearest(x, k)
     s = m * power(t)
-    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s)
+    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s + c)
 
-cdef inline real raised_exp(real m, real x, real low) noexcept nogil:
-    # raised(m e**(x - low)) for x in [-110, 40] / [-768, 600].
+cdef inline real raised_exp(real m, real x, real low, real c) noexcept nogil:
+    # raised(m e**(x - low) + c) for x in [-110, 40] / [-768, 600]; -0 is the c that adds nothing.
     if real is float:
-        return scaled_exp(m, x, low, 64)
+        return scaled_exp(m, x, low, 64, raised(c))
     else:
-        return scaled_exp(m, x, low, 128)
+        return scaled_exp(m, x, low, 128, raised(c))
 
 cdef inline real exp(real x) noexcept nogil:
     # e**x for every x, subnormal results included, scaled in two steps: polynomial / odd-even rational. 1.0 / 1.6 ulp.
@@ -172,9 +176,9 @@ cdef inline real exp(real x) noexcept nogil:
 cdef inline real softmax_exp(real x) noexcept nogil:
     # e**x for x <= 0, 0 below -87.7 / -708.7 (there 2**n has the bits of zero); nan stays nan. 1.0 / 1.0 ulp.
     if real is float:
-        return scaled_exp(<real>1, at_least_or_nan(x, <real>-88), <real>0, 0)
+        return scaled_exp(<real>1, at_least_or_nan(x, <real>-88), <real>0, 0, <real>-0.0)
     else:
-        return scaled_exp(<real>1, at_least_or_nan(x, <real>-709), <real>0, 0)
+        return scaled_exp(<real>1, at_least_or_nan(x, <real>-709), <real>0, 0, <real>-0.0)
 
 cdef inline real expm1(real x) noexcept nogil:
     # e**x - 1 for every x; 2**(n-1) and a last doubling reach the top of the range. 1.6 / 1.9 ulp.
@@ -188,16 +192,18 @@ cdef inline real expm1(real x) noexcept nogil:
     y = fma(expm1_core(minus_ln2(z, whole(t, -1))), s, s - <real>0.5)
     return x if magnitude(x) < <real>1e-17 else y + y
 
-cdef inline real expm1_negative(real x) noexcept nogil:
-    # e**x - 1 for x <= 0; what it returns for x > 0 or nan is to be discarded. 1.0 / 1.2 ulp.
-    cdef real z, t, s
+cdef inline real expm1_negative(real m, real x) noexcept nogil:
+    # m (e**x - 1) for x <= 0, the largest part r m kept exact; what it returns for x > 0 or nan is to be discarded. 1.0 / 1.1 ulp.
+    cdef real z, t, r, s, y
     if real is float:
         z = at_least(x, <real>-17.33)
     else:
         z = at_least(x, <real>-37.5)
     t = nearest(z, 0)
-    s = power(t)
-    return fma(expm1_core(minus_ln2_once(z, whole(t, 0))), s, s - <real>1)
+    r = minus_ln2_once(z, whole(t, 0))
+    s = m * power(t)
+    y = fma(r, s, s - m)
+    return y + fma(expm1_series(r), r * r * s, fma(r, s, (s - m) - y))
 
 
 # ---- log1p ----
@@ -245,7 +251,7 @@ cdef inline real log1p_exp(real a, real low) noexcept nogil:
     # log(1 + e**-(a + low)) for 0 <= a <= 110 / 768, subnormal results included: polynomial / odd-even rational. 1.8 / 2.7 ulp.
     cdef real q, r, t, e, w
     if real is float:
-        q = raised_exp(<real>1, -a, low)
+        q = raised_exp(<real>1, -a, low, <real>-0.0)
         e = lowered(q)
         return log1p_core(e, q / fma(<real>0.5, q, raised(<real>1)))
     else:
@@ -264,21 +270,21 @@ cdef inline real log1p_exp(real a, real low) noexcept nogil:
 
 cdef inline real gate(real x, real w, real low) noexcept nogil:
     # x / (1 + e**-(w + low)) for w in [-131, 40] / [-880, 500]; only the last operation rounds a subnormal result. 2.3 / 3.0 ulp.
-    cdef real t, r, v, num, den
+    cdef real t, r, v, s, den
     if real is float:
-        return x / (scaled_exp(<real>1, -w, low, -62) + <float>2.168404344971009e-19) * <float>2.168404344971009e-19
+        return x / scaled_exp(<real>1, -w, low, -62, <float>2.168404344971009e-19) * <float>2.168404344971009e-19
     else:
         t = nearest(-w, -300)
         r = minus_ln2(w, -whole(t, -300)) + low
         v = r * r
         r = exp_odd(r, v)
         v = exp_even(v)
-        num = v + r
-        den = fma64(power(t), v - r, num * 4.909093465297727e-91)
-        return (x * num) / den * 4.909093465297727e-91
+        s = power(t)
+        den = fma64(v, s + 4.909093465297727e-91, r * (4.909093465297727e-91 - s))
+        return fma64(x, v, x * r) / den * 4.909093465297727e-91
 
-cdef inline real gelu_tanh_exp(real m, real x, int k) noexcept nogil:
-    # float32: m 2**k e**-w, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9. 1.1 ulp.
+cdef inline real gelu_tanh_exp(real m, real x, int k, real c) noexcept nogil:
+    # float32: m 2**k e**-w + c, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9. 1.1 ulp.
     # w / ln 2 is had in two parts, p x + low x, and the polynomial is that of 2**f.
     cdef real xh, v, vl, p, d, low, t, f
     xh = head(x)
@@ -294,7 +300,7 @@ cdef inline real gelu_tanh_exp(real m, real x, int k) noexcept nogil:
     p = fma32(0.00015456404071301222, f, 0.0013391146203503013)
     p = fma32(fma32(p, f, 0.009618077427148819), f, 0.055503591895103455)
     p = fma32(fma32(p, f, 0.24022650718688965), f, 0.6931471824645996)
-    return fma(f * p, v, v)
+    return fma(f * p, v, v + c)
 
 cdef inline real gelu_tanh_slope(real v) noexcept nogil:
     # float64: about w / x for the v = x**2 of gelu_tanh_exp; the product of two heads is exact.
@@ -328,7 +334,7 @@ cdef inline real raised_gauss(real m, real a) noexcept nogil:
     # raised(m e**(-a*a/2)) for 0 <= a <= 14.9 / 38.9: the square in an exact head and a rest, on any machine. 1.0 / 1.0 ulp.
     cdef real ah
     ah = head(a)
-    return raised_exp(m, <real>-0.5 * ah * ah, <real>0.5 * (a - ah) * (a + ah))
+    return raised_exp(m, <real>-0.5 * ah * ah, <real>0.5 * (a - ah) * (a + ah), <real>-0.0)
 
 cdef inline real mills_base(real a) noexcept nogil:
     # raised(S), S = 1.8359375 + 2.296875 a: Phi(-a) e**(a*a/2) = (1 + d) / S with d = mills_rest(a), abs(d) < 0.088.

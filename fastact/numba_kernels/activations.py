@@ -26,6 +26,7 @@ from fastact.numba_kernels.primitives import (
     raised,
     raised_exp,
     raised_gauss,
+    scaled_exp,
     whole,
 )
 
@@ -52,7 +53,7 @@ def leaky_relu_backward(grad, y, negative_slope):
 
 @scalar
 def elu(x, alpha):
-    y = alpha * expm1_negative(x)
+    y = expm1_negative(alpha, x)
     return y if x < real(0) else x
 
 
@@ -63,7 +64,7 @@ def elu_backward(grad, y, alpha):
 
 @scalar
 def selu(x):
-    y = real(1.7580993408473768) * expm1_negative(x)
+    y = expm1_negative(real(1.7580993408473768), x)
     return y if x < real(0) else x * real(1.0507009873554805)
 
 
@@ -74,20 +75,19 @@ def selu_backward(grad, y):
 
 @scalar
 def sigmoid(x):
-    # (A + B) / ((A + B) + 2**n (A - B)), both scaled down so that 2**n reaches every subnormal result.
+    # float32: c / (c + c e**-x); float64: (A + B) / ((A + B) + 2**n (A - B)), scaled down so that every subnormal result is reached.
     if SINGLE:
         z = clamp(x, real(-105), real(20))
-        t = nearest(-z, -24)
-        r = minus_ln2(z, -whole(t, -24))
+        return real(5.960464477539063e-08) / scaled_exp(real(1), -z, real(0), -24, real(5.960464477539063e-08))
     else:
         z = clamp(x, real(-746), real(40))
         t = nearest(-z, -64)
         r = minus_ln2(z, -whole(t, -64))
-    v = r * r
-    r = exp_odd(r, v)
-    v = exp_even(v)
-    num = (v + r) * real(5.960464477539063e-08 if SINGLE else 5.421010862427522e-20)
-    return num / fma(power(t), v - r, num)
+        v = r * r
+        r = exp_odd(r, v)
+        v = exp_even(v)
+        num = (v + r) * real(5.421010862427522e-20)
+        return num / fma(power(t), v - r, num)
 
 
 @scalar
@@ -103,7 +103,7 @@ def log_sigmoid(x):
 
 @scalar
 def log_sigmoid_backward(grad, y):
-    d = expm1_negative(y)
+    d = expm1_negative(real(1), y)
     return grad * (real(0) - (d if y < real(0) else y))
 
 
@@ -175,7 +175,7 @@ def softplus(x, beta):
 @scalar
 def softplus_backward(grad, y, beta):
     z = beta * -y
-    return grad * (real(0) - (expm1_negative(z) if z < real(0) else z))
+    return grad * (real(0) - (expm1_negative(real(1), z) if z < real(0) else z))
 
 
 @scalar
@@ -213,9 +213,9 @@ def silu_backward(grad, x, beta):
     a = at_most(magnitude(x), real(110 if SINGLE else 768) / b)
     z = b * a
     low = product_rest(b, a, z)
-    e = lowered(raised_exp(real(1), -z, low))
-    r = real(1) / (e + real(1))
-    d = lowered(raised_exp(fma(e * r, z, real(1) - z), -z, low) * r)
+    e = lowered(raised_exp(real(1), -z, low, real(-0.0)))
+    r = raised(real(1)) / raised_exp(real(1), -z, low, real(1))
+    d = lowered(raised_exp(fma(e * r, z, real(1) - z), -z, low, real(-0.0)) * r)
     d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
@@ -255,7 +255,7 @@ def gelu_backward(grad, x):
 def gelu_tanh(x):
     if SINGLE:
         z = at_least(x, real(-10.9))
-        y = z / (gelu_tanh_exp(real(1), z, -32) + real(2.3283064365386963e-10)) * real(2.3283064365386963e-10)
+        y = z / gelu_tanh_exp(real(1), z, -32, real(2.3283064365386963e-10)) * real(2.3283064365386963e-10)
     else:
         z = at_least(x, real(-21.9))
         y = gate(z, gelu_tanh_head(z), gelu_tanh_rest(z))
@@ -268,16 +268,17 @@ def gelu_tanh_backward(grad, x):
     a = magnitude(x)
     if SINGLE:
         a = at_most(a, real(10.9))
-        e = lowered(gelu_tanh_exp(real(1), a, 64))
+        e = lowered(gelu_tanh_exp(real(1), a, 64, real(-0.0)))
+        r = raised(real(1)) / gelu_tanh_exp(real(1), a, 64, raised(real(1)))
     else:
         a = at_most(a, real(21.7))
-        e = lowered(raised_exp(real(1), -gelu_tanh_head(a), gelu_tanh_rest(a)))
-    r = head(a)
-    w = fma((a - r) * (a + r), real(0.21406444881780074), real(1.5957691216057308))
-    w = fma(r * r, real(0.21406444881780074), w)
-    r = real(1) / (e + real(1))
+        e = lowered(raised_exp(real(1), -gelu_tanh_head(a), gelu_tanh_rest(a), real(-0.0)))
+        r = raised(real(1)) / raised_exp(real(1), -gelu_tanh_head(a), gelu_tanh_rest(a), real(1))
+    h = head(a)
+    w = fma((a - h) * (a + h), real(0.21406444881780074), real(1.5957691216057308))
+    w = fma(h * h, real(0.21406444881780074), w)
     h = fma(e * r, a * w, fma(-a, w, real(1)))
-    q = gelu_tanh_exp(h, a, 64) if SINGLE else raised_exp(h, -gelu_tanh_head(a), gelu_tanh_rest(a))
+    q = gelu_tanh_exp(h, a, 64, real(-0.0)) if SINGLE else raised_exp(h, -gelu_tanh_head(a), gelu_tanh_rest(a), real(-0.0))
     d = lowered(q * r)
     d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
@@ -285,11 +286,11 @@ def gelu_tanh_backward(grad, x):
 
 @scalar
 def mish(x):
-    # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < 0 and 1 - 2 / (n + 2) above.
+    # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < -0.2 and 1 - 2 / (n + 2) above, which there cancels little.
     z = at_least(x, real(-110 if SINGLE else -768))
-    e = lowered(raised_exp(real(1), z, real(0)))
-    num = fma(e, e, e) if x < real(0) else real(2)
-    base = lowered(raised_exp(z, z, real(0))) if x < real(0) else z
+    e = lowered(raised_exp(real(1), z, real(0), real(-0.0)))
+    num = fma(e, e, e) if x < real(-0.2) else real(2)
+    base = lowered(raised_exp(z, z, real(0), real(-0.0))) if x < real(-0.2) else z
     y = fma(-base, num / fma(e, e + real(2), real(2)), base)
     return with_sign(y, x) if x < real(20) else x
 
@@ -301,8 +302,8 @@ def mish_backward(grad, x):
     # p = 4 (1 + q), c = -2.
     a = at_most(magnitude(x), real(110 if SINGLE else 768))
     z = with_sign(a, x)
-    q = lowered(raised_exp(real(1), -a, real(0)))
-    first = lowered(raised_exp(real(1) - a, -a, real(0))) if x < real(0) else real(1)
+    q = lowered(raised_exp(real(1), -a, real(0), real(-0.0)))
+    first = lowered(raised_exp(real(1) - a, -a, real(0), real(-0.0))) if x < real(0) else real(1)
     r = real(1) / by_sign(x, fma(q, q + real(2), real(2)), fma(q + q, q + real(1), real(1)))
     p = -fma(fma(q + real(4), q, real(8)), q, real(4)) if x < real(0) else fma(q, real(4), real(4))
     c = real(-1) - q if x < real(0) else real(-2)

@@ -121,13 +121,13 @@ def lowered(y):
 
 
 @scalar
-def expm1_core(r):
-    # e**r - 1 for abs(r) <= 0.35: the polynomial r + r**2 P(r) of degree 6 / 12, relative error 2**-27 / 2**-58.
+def expm1_series(r):
+    # P of e**r - 1 = r + r**2 P(r) for abs(r) <= 0.35: degree 4 / 10, relative error 2**-27 / 2**-58.
     r2 = r * r
     if SINGLE:
         low = fma(real(0.04166756197810173), r, real(0.16666541993618011))
         high = fma(real(0.00138601113576442), r, real(0.008366642519831657))
-        return fma(fma(fma(high, r2, low), r, real(0.4999999701976776)), r2, r)
+        return fma(fma(high, r2, low), r, real(0.4999999701976776))
     else:
         r4 = r2 * r2
         low = fma(real(0.1666666666666669072), r, real(0.5))
@@ -136,7 +136,13 @@ def expm1_core(r):
         high = fma(fma(real(0.2755723402025388239e-5), r, real(0.2480158687479686264e-4)), r2, high)
         low = fma(high, r4, low)
         high = fma(real(0.2081276378237164457e-8), r2, fma(real(0.2511210703042288022e-7), r, real(0.2755762628169491192e-6)))
-        return fma(fma(high, r4 * r4, low), r2, r)
+        return fma(high, r4 * r4, low)
+
+
+@scalar
+def expm1_core(r):
+    # e**r - 1 for abs(r) <= 0.35.
+    return fma(expm1_series(r), r * r, r)
 
 
 @scalar
@@ -170,20 +176,20 @@ def exp_odd(r, r2):
 
 
 @scalar
-def scaled_exp(m, x, low, k):
-    # m 2**k e**(x - low), rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
+def scaled_exp(m, x, low, k, c):
+    # m 2**k e**(x - low) + c, rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
     t = nearest(x, k)
     s = m * power(t)
-    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s)
+    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s + c)
 
 
 @scalar
-def raised_exp(m, x, low):
-    # raised(m e**(x - low)) for x in [-110, 40] / [-768, 600].
+def raised_exp(m, x, low, c):
+    # raised(m e**(x - low) + c) for x in [-110, 40] / [-768, 600]; -0 is the c that adds nothing.
     if SINGLE:
-        return scaled_exp(m, x, low, 64)
+        return scaled_exp(m, x, low, 64, raised(c))
     else:
-        return scaled_exp(m, x, low, 128)
+        return scaled_exp(m, x, low, 128, raised(c))
 
 
 @scalar
@@ -207,7 +213,7 @@ def exp(x):
 @scalar
 def softmax_exp(x):
     # e**x for x <= 0, 0 below -87.7 / -708.7 (there 2**n has the bits of zero); nan stays nan. 1.0 / 1.0 ulp.
-    return scaled_exp(real(1), at_least_or_nan(x, real(-88 if SINGLE else -709)), real(0), 0)
+    return scaled_exp(real(1), at_least_or_nan(x, real(-88 if SINGLE else -709)), real(0), 0, real(-0.0))
 
 
 @scalar
@@ -221,12 +227,14 @@ def expm1(x):
 
 
 @scalar
-def expm1_negative(x):
-    # e**x - 1 for x <= 0; what it returns for x > 0 or nan is to be discarded. 1.0 / 1.2 ulp.
+def expm1_negative(m, x):
+    # m (e**x - 1) for x <= 0, the largest part r m kept exact; what it returns for x > 0 or nan is to be discarded. 1.0 / 1.1 ulp.
     z = at_least(x, real(-17.33 if SINGLE else -37.5))
     t = nearest(z, 0)
-    s = power(t)
-    return fma(expm1_core(minus_ln2_once(z, whole(t, 0))), s, s - real(1))
+    r = minus_ln2_once(z, whole(t, 0))
+    s = m * power(t)
+    y = fma(r, s, s - m)
+    return y + fma(expm1_series(r), r * r * s, fma(r, s, (s - m) - y))
 
 
 # ---- log1p ----
@@ -272,7 +280,7 @@ def log1p(x):
 def log1p_exp(a, low):
     # log(1 + e**-(a + low)) for 0 <= a <= 110 / 768, subnormal results included: polynomial / odd-even rational. 1.8 / 2.7 ulp.
     if SINGLE:
-        q = raised_exp(real(1), -a, low)
+        q = raised_exp(real(1), -a, low, real(-0.0))
         e = lowered(q)
         return log1p_core(e, q / fma(real(0.5), q, raised(real(1))))
     else:
@@ -294,21 +302,21 @@ def log1p_exp(a, low):
 def gate(x, w, low):
     # x / (1 + e**-(w + low)) for w in [-131, 40] / [-880, 500]; only the last operation rounds a subnormal result. 2.3 / 3.0 ulp.
     if SINGLE:
-        return x / (scaled_exp(real(1), -w, low, -62) + real(2.168404344971009e-19)) * real(2.168404344971009e-19)
+        return x / scaled_exp(real(1), -w, low, -62, real(2.168404344971009e-19)) * real(2.168404344971009e-19)
     else:
         t = nearest(-w, -300)
         r = minus_ln2(w, -whole(t, -300)) + low
         v = r * r
         r = exp_odd(r, v)
         v = exp_even(v)
-        num = v + r
-        den = fma(power(t), v - r, num * real(4.909093465297727e-91))
-        return (x * num) / den * real(4.909093465297727e-91)
+        s = power(t)
+        den = fma(v, s + real(4.909093465297727e-91), r * (real(4.909093465297727e-91) - s))
+        return fma(x, v, x * r) / den * real(4.909093465297727e-91)
 
 
 @scalar
-def gelu_tanh_exp(m, x, k):
-    # float32: m 2**k e**-w, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9. 1.1 ulp.
+def gelu_tanh_exp(m, x, k, c):
+    # float32: m 2**k e**-w + c, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9. 1.1 ulp.
     # w / ln 2 is had in two parts, p x + low x, and the polynomial is that of 2**f.
     xh = head(x)
     v = xh * xh
@@ -323,7 +331,7 @@ def gelu_tanh_exp(m, x, k):
     p = fma(real(0.00015456404071301222), f, real(0.0013391146203503013))
     p = fma(fma(p, f, real(0.009618077427148819)), f, real(0.055503591895103455))
     p = fma(fma(p, f, real(0.24022650718688965)), f, real(0.6931471824645996))
-    return fma(f * p, v, v)
+    return fma(f * p, v, v + c)
 
 
 @scalar
@@ -362,7 +370,7 @@ def gelu_tanh_rest(x):
 def raised_gauss(m, a):
     # raised(m e**(-a*a/2)) for 0 <= a <= 14.9 / 38.9: the square in an exact head and a rest, on any machine. 1.0 / 1.0 ulp.
     ah = head(a)
-    return raised_exp(m, real(-0.5) * ah * ah, real(0.5) * (a - ah) * (a + ah))
+    return raised_exp(m, real(-0.5) * ah * ah, real(0.5) * (a - ah) * (a + ah), real(-0.0))
 
 
 @scalar
