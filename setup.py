@@ -28,6 +28,8 @@ KERNELS = [
     "-fno-stack-protector",  # kernels keep lanes in arrays; a check of the stack would be a call in each
     "-fno-tree-loop-distribute-patterns",  # loops must not become calls of memcpy
     "--param=max-completely-peel-times=15",  # loops over 16 lanes must be vectorised, not written out
+    "-fno-thread-jumps",  # a clamp is two selects; threading makes a case of each path and blends them all
+    "-fno-tree-pre",  # it computes both sides of a select ahead of their shared product
 ]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {
