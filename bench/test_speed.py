@@ -1,14 +1,16 @@
 """Every operation of the register against the NumPy expression that users would otherwise write: ``pytest --benchmark-only``.
 
-A group is an operation, a shape and a dtype; its contenders are NumPy, each backend in place, and other libraries where they are
-installed and agree with the reference. One thread, one core; the figure to read is how many times as long as the best one takes.
+A group is an operation, a shape and a dtype; its contenders are NumPy, each backend in place, and SciPy and PyTorch where they
+are installed and agree with the reference (`peers.py`). One thread, one core; the figure to read is how many times as long as the
+best one takes.
 """
 
+import contextlib
 import functools
-import importlib
 import os
 
 import numpy as np
+import peers
 import pytest
 
 import fastact as fa
@@ -17,6 +19,7 @@ from fastact import measure
 SIZES = ((10_000, "float32"), (1_000_000, "float32"), (10_000, "float64"))
 ROWS = (((1000, 10), -1), ((1000, 128), -1), ((64, 1000), -1), ((128, 1000), 0))
 BACKENDS = [name for name, label in measure.available().items() if name != "numpy" and "absent" not in label]
+LIBRARIES = ("scipy", "torch")  # `versus.py` measures against all
 SECONDS, ROUND = 0.15, 1e-4  # per contender, where --benchmark-max-time is not given; the least a round lasts
 PLUGIN_SECONDS = 1.0  # what --benchmark-max-time is when it is not given
 
@@ -36,9 +39,7 @@ class Case:
 
     def arrays(self):
         """The arguments; made along the last axis, then laid out so that rows lie along `axis`."""
-        rng = np.random.default_rng(1)
-        arrays = measure.arguments(self.op, self.shape if self.axis == -1 else self.shape[::-1], self.dtype, rng)
-        return [np.ascontiguousarray(a.T) for a in arrays] if self.axis == 0 else arrays
+        return peers.arguments(self.op, self.shape, self.dtype, self.axis)[0]
 
 
 def cases():
@@ -65,64 +66,8 @@ def ours(case, backend, how=measure.in_place):
     return how(measure.call(fa.get_backend(backend), case.op), case.op, case.arrays(), case.keywords)
 
 
-PEERS = {"scipy": ("scipy.special",), "torch": ("torch.nn.functional", "torch.special", "torch", "torch.ops.aten")}
-
-
-@functools.cache
-def places(library):
-    """Where a library keeps its functions; nothing where it is not installed."""
-    found = []
-    try:
-        if library == "torch":
-            importlib.import_module("torch").set_num_threads(1)
-        for path in PEERS[library]:
-            root, _, rest = path.partition(".")
-            found.append(functools.reduce(getattr, rest.split(".") if rest else [], importlib.import_module(root)))
-    except ImportError:
-        return []
-    return found
-
-
-def spellings(op, library):
-    """What a call of the operation may look like there: keywords, or all parameters by position."""
-    values, axis = measure.defaults(op), "dim" if library == "torch" else "axis"
-    rows = {axis: -1} if op.kind == "rows" else {}
-    return [((), {**values, **rows}), ((*values.values(), *rows.values()), {})]
-
-
-@functools.cache
-def peer(op, library):
-    """The same function of another library, found by its names and believed when it agrees with the reference; None if absent."""
-    rng = np.random.default_rng(1)
-    arrays = measure.arguments(op, 600, "float32", rng)
-    true = measure.exact(op, arrays, **measure.options(op, 600))
-    names = [spelling for name in (op.name, *op.alias) for spelling in (name, name.replace("_", ""))]
-    for place in places(library):
-        for function in filter(callable, (getattr(place, name, None) for name in names)):
-            for more, keywords in spellings(op, library):
-                candidate = functools.partial(follow, function, more, keywords)
-                try:
-                    result = candidate(*tensors(arrays, library))
-                    if np.shape(result) == np.shape(true) and np.allclose(result, true.astype(float), 1e-3, 1e-5):
-                        return candidate
-                except Exception:  # another signature, another meaning: it is no peer
-                    continue
-    return None
-
-
-def follow(function, more, keywords, *arrays):
-    return function(*arrays, *more, **keywords)
-
-
-def tensors(arrays, library):
-    """The arrays as the library wants them, in the same memory."""
-    return [importlib.import_module("torch").from_numpy(a) for a in arrays] if library == "torch" else arrays
-
-
 def other(case, library):
-    function, arrays = peer(case.op, library), case.arrays()
-    copies = [tensors([a.copy() for a in arrays], library) for _ in range(measure.buffers(arrays))]
-    return measure.Contender(functools.partial(function, *some) for some in copies)
+    return peers.contenders(case.op, library, *peers.arguments(case.op, case.shape, case.dtype, case.axis), case.axis)[0]
 
 
 def contenders(case):
@@ -132,8 +77,8 @@ def contenders(case):
         found[name] = functools.partial(ours, backend=name)
     if case.size == 10_000 and case.dtype == "float32":
         found["cython out="] = functools.partial(ours, backend="cython", how=measure.into)
-    for library in PEERS:
-        if places(library) and case.axis == -1 and peer(case.op, library):
+    for library in LIBRARIES:
+        if peers.believed(case.op, library, case.dtype, case.axis):
             found[library] = functools.partial(other, library=library)
     return found
 
@@ -184,9 +129,10 @@ def test_speed(group, contender, benchmark, pytestconfig):
     taken = made.round() * iterations
     if made.prepare is not None:
         made.prepare()
-    benchmark.pedantic(
-        turns(made.calls).__next__,
-        teardown=made.prepare,  # what was overwritten is restored outside the timing
-        rounds=max(rounds, min(1000, int(seconds / taken))),
-        iterations=iterations,
-    )
+    with made.way.context() if isinstance(made, peers.Peer) else contextlib.nullcontext():
+        benchmark.pedantic(
+            turns(made.calls).__next__,
+            teardown=made.prepare,  # what was overwritten is restored outside the timing
+            rounds=max(rounds, min(1000, int(seconds / taken))),
+            iterations=iterations,
+        )

@@ -88,13 +88,16 @@ def defaults(op):
 
 
 @functools.cache
-def baseline(op):
-    """The NumPy expression of the register as a function: of the arrays, and of the keywords that `options` gives."""
+def baseline(op, namespace=np):
+    """The NumPy expression of the register as a function: of the arrays, and of the keywords that `options` gives.
+
+    Another namespace with NumPy's names may stand for NumPy.
+    """
     values = defaults(op)
     keywords = [f"{p.name}={values[p.name]!r}" if p.name in values else p.name for p in op.params]
     keywords += [f"{name}=None" for name in op.options]  # the expressions take rows along the last axis
     signature = ", ".join([*op.inputs, *(["*", *keywords] if keywords else [])])
-    return eval(f"lambda {signature}: ({op.numpy})", {"np": np})
+    return eval(f"lambda {signature}: ({op.numpy})", {"np": namespace})
 
 
 def public_name(op):
