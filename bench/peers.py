@@ -238,8 +238,9 @@ def believed(op, name, dtype="float32", axis=-1):
     found, source = {}, library(name)
     if source is None:
         return None
+    possible = places(op, dtype, axis)
     for way in source.ways(op, np.dtype(dtype), axis):
-        hows = [how for how in way.hows if (way.label, how) not in found]
+        hows = [how for how in way.hows if how in possible and (way.label, how) not in found]
         agree = [how for how in hows if how in source.judged and agrees(source, way, how, op, dtype, axis)]
         agree += [how for how in hows if how not in source.judged and agree]
         found.update({(way.label, how): (way, how) for how in agree})
@@ -248,12 +249,17 @@ def believed(op, name, dtype="float32", axis=-1):
     return list(found.values())
 
 
+def places(op, dtype, axis):
+    """Where a result of the operation may go."""
+    if not one_result(op):
+        return (NEW,)
+    return (NEW, OUT) if overwritten(op, _judge(op, dtype, axis)[0], axis) is None else (NEW, OUT, IN_PLACE)
+
+
 def agrees(source, way, how, op, dtype, axis):
     """Whether a way gives the reference's results, in the right dtype, and leaves its arguments alone."""
     arrays, x, true = _judge(op, dtype, axis)
     arrays = given(op, way, arrays, x)
-    if how != NEW and not (one_result(op) and (how == OUT or overwritten(op, arrays, axis) is not None)):
-        return False
     copies = [a.copy() for a in arrays]
     try:
         with np.errstate(all="ignore"):

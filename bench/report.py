@@ -122,9 +122,16 @@ def readme(path, data):
     cpu = data.get("machine_info", {}).get("cpu", {}).get("brand_raw", "unknown processor")
     slower = [f"{group} ({name}): {speedup:.2f}" for speedup, group, name in losses(ratios(data["benchmarks"]))]
     lines = [f"Measured on one core of {cpu}. Slower than NumPy, of all benchmarks: {'; '.join(slower) or 'none'}.", ""]
-    before, _, rest = path.read_text().partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    path.write_text("\n".join([before + MARKS[0], *lines, markdown(data["benchmarks"]), MARKS[1] + after]))
+    put(path, MARKS, "\n".join([*lines, markdown(data["benchmarks"])]))
+
+
+def put(path, marks, text):
+    """Replace what a file holds between two marks, a line each."""
+    before, first, rest = path.read_text().partition(marks[0])
+    _, last, after = rest.partition(marks[1])
+    if not (first and last):
+        raise ValueError(f"{path} lacks the marks {marks[0]!r} and {marks[1]!r}")
+    path.write_text(f"{before}{first}\n{text}\n{last}{after}")
 
 
 # ---- against a baseline -----------------------------------------------------------------------------------------------

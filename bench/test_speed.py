@@ -12,34 +12,16 @@ import os
 import numpy as np
 import peers
 import pytest
+from cases import BACKENDS, Case, ours
 
 import fastact as fa
 from fastact import measure
 
 SIZES = ((10_000, "float32"), (1_000_000, "float32"), (10_000, "float64"))
 ROWS = (((1000, 10), -1), ((1000, 128), -1), ((64, 1000), -1), ((128, 1000), 0))
-BACKENDS = [name for name, label in measure.available().items() if name != "numpy" and "absent" not in label]
 LIBRARIES = ("scipy", "torch")  # `versus.py` measures against all
 SECONDS, ROUND = 0.15, 1e-4  # per contender, where --benchmark-max-time is not given; the least a round lasts
 PLUGIN_SECONDS = 1.0  # what --benchmark-max-time is when it is not given
-
-
-class Case:
-    """One group: an operation with the shape and dtype of its input; rows lie along `axis`."""
-
-    def __init__(self, op, shape, dtype, axis=-1, size=None):
-        self.op, self.shape, self.dtype, self.axis, self.size = op, shape, dtype, axis, size
-        words = [measure.public_name(op), "x".join(map(str, shape)), *(["axis 0"] if axis == 0 else []), dtype]
-        self.name = " ".join(words)
-
-    @functools.cached_property
-    def keywords(self):
-        given = measure.options(self.op, self.shape)
-        return {**given, "axis": self.axis} if self.axis != -1 else given
-
-    def arrays(self):
-        """The arguments; made along the last axis, then laid out so that rows lie along `axis`."""
-        return peers.arguments(self.op, self.shape, self.dtype, self.axis)[0]
 
 
 def cases():
@@ -62,12 +44,8 @@ def numpy(case):
     return measure.Contender([functools.partial(usual, *(a.T for a in arrays))])
 
 
-def ours(case, backend, how=measure.in_place):
-    return how(measure.call(fa.get_backend(backend), case.op), case.op, case.arrays(), case.keywords)
-
-
 def other(case, library):
-    return peers.contenders(case.op, library, *peers.arguments(case.op, case.shape, case.dtype, case.axis), case.axis)[0]
+    return peers.contenders(case.op, library, *case.given(), case.axis)[0]
 
 
 def contenders(case):

@@ -1,0 +1,239 @@
+"""Our two backends against every library that is installed, all timed in turn in one run on the same cores: how far ahead, where behind.
+
+    python bench/versus.py                                  measure everything, write docs/versus.* and the README's table
+    python bench/versus.py --quick                          fewer sizes, in a few minutes; prints, writes no document
+    python bench/versus.py --ops gelu --json docs/versus.json       measure a part again; the rest of the file stays
+    python bench/versus.py --report docs/versus.json        write the documents again from a file
+
+Whoever can, writes to prepared memory, or in place, whichever is faster for it; inputs that are overwritten are restored outside the
+timing. The best round of each counts. Each case is raced until everyone who is near the front has had its time.
+"""
+
+import argparse
+import gc
+import json
+import os
+import pathlib
+import sys
+import time
+
+import cases
+import numpy as np
+import peers
+import versus_report
+
+import fastact as fa
+from fastact import backends, measure
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SIZES, QUICK_SIZES = (10_000, 1_000_000, 20_000_000), (10_000, 1_000_000)
+WIDTHS, QUICK_WIDTHS = (10, 128, 1000, 1024, 50257), (10, 1000, 50257)
+LABELLED = ((1000, 10), (64, 1000), (1000, 128), (16, 50257))
+ROWS_TOGETHER, LARGEST_OTHER = 1_000_000, 1_000_000
+SECONDS, QUICK_SECONDS = 0.06, 0.015  # for each contender that is near the front
+FAR, BEHIND, SIBLING = 20, 3, 1.05  # how many times as long as the best of all, of all, of the same library: then it gets few turns
+BURST, SHORT = 3, 5e-3  # rounds in a turn, after the first of which caches are warm, where they last no longer than so many seconds
+FEW, ENOUGH = 2, 5  # turns of those who are behind, and of everyone else at least, unless they take long
+
+
+# ---- cases ------------------------------------------------------------------------------------------------------------
+
+
+def plan(sizes, widths, dtypes, only=()):
+    """The cases in the order of the register: `only` these operations, named by themselves or by their forward."""
+    for op in fa.ops.values():
+        if only and not {op.name, (op.forward or op).name} & set(only):
+            continue
+        for dtype in dtypes:
+            yield from (cases.Case(op, shape, dtype, axis) for shape, axis in shapes(op, sizes, widths))
+
+
+def shapes(op, sizes, widths):
+    """``(shape, axis)`` of an operation's cases."""
+    if op.kind == "rows":
+        for width in widths:
+            yield (max(1, ROWS_TOGETHER // width), width), -1
+            yield (width, max(1, ROWS_TOGETHER // width)), 0
+    elif op.kind == "row_loss":
+        yield from ((shape, -1) for shape in LABELLED)
+    else:
+        yield from ((measure.shape_of(op, n), -1) for n in sizes if op.kind == "map" or n <= LARGEST_OTHER)
+
+
+def entrants(case):
+    """``{(name, how): contender}`` of everyone who can do the case."""
+    arrays, x = case.given()
+    found = {}
+    for name in cases.BACKENDS:
+        if measure.overwritten(case.op, arrays, sample_result(case)) is not None:
+            found[name, peers.IN_PLACE] = cases.ours(case, name, measure.in_place, arrays)
+        found[name, peers.OUT] = cases.ours(case, name, measure.into, arrays)
+    for name in peers.LIBRARIES:
+        for peer in peers.contenders(case.op, name, arrays, x, case.axis):
+            found[name, f"{peer.way.label}, {peer.how}"] = peer
+    return found
+
+
+def sample_result(case):
+    """A result of the case's kind, from which `measure` sees whether it can be written over an argument."""
+    if case.op.page == "losses" or case.op.kind == "pick":
+        return None
+    return np.empty(peers.result_shape(case.op, case.arrays(), case.axis), case.dtype)
+
+
+# ---- the race ---------------------------------------------------------------------------------------------------------
+
+
+def race(contenders, seconds):
+    """The best seconds per call of each contender by its key, by rounds in turn; who is far behind gets few of them."""
+    best, spent, turns = {}, dict.fromkeys(contenders, 0.0), 0
+    for key, contender in contenders.items():
+        contender.round()  # compiles, faults pages in, fills caches
+        contender.calibrate(1e-4)
+        best[key] = contender.round()
+    active = list(contenders)
+    gc.disable()
+    try:
+        while active:
+            for key in active:
+                start = time.perf_counter()
+                for _ in range(BURST):
+                    best[key] = min(best[key], contenders[key].round())
+                    if time.perf_counter() - start > SHORT:
+                        break
+                spent[key] += time.perf_counter() - start
+            turns += 1
+            active = [key for key in active if goes_on(key, best, spent[key], turns, seconds)]
+    finally:
+        gc.enable()
+    return best
+
+
+def goes_on(key, best, spent, turns, seconds):
+    """Whether a contender gets another turn: those near the front for their time, others for a few turns."""
+    if best[key] > FAR * min(best.values()):
+        return False
+    if turns < FEW:
+        return True
+    if best[key] > BEHIND * min(best.values()):
+        return False
+    sibling = min(value for (name, _), value in best.items() if name == key[0])
+    return spent < seconds * (1 if turns >= ENOUGH else 4) and (turns < ENOUGH or best[key] < SIBLING * sibling)
+
+
+def measured(case, seconds, before=None):
+    """The record of a case: the best seconds of each contender, with those of an earlier race where they were better."""
+    with np.errstate(all="ignore"):
+        best = race(entrants(case), seconds)
+    times, hows = dict((before or {}).get("seconds", {})), dict((before or {}).get("hows", {}))
+    for (name, how), taken in best.items():
+        if name in cases.BACKENDS:
+            label = f"{name} {how}"
+            times[label] = min(taken, times.get(label, taken))
+        elif taken < times.get(name, float("inf")):
+            times[name], hows[name] = taken, how
+    forward = case.op.forward or case.op
+    facts = {"op": case.op.name, "forward": forward.name, "backward": case.op.is_backward, "dtype": case.dtype, "axis": case.axis}
+    return {"case": case.name, **facts, "shape": list(case.shape), "elements": case.elements, "seconds": times, "hows": hows}
+
+
+# ---- a run ------------------------------------------------------------------------------------------------------------
+
+
+def pin(count):
+    """Keep the process on so many of its cores: libraries that decide on threads when they start see no others."""
+    if hasattr(os, "sched_setaffinity"):
+        usable = sorted(os.sched_getaffinity(0))
+        if len(usable) < count:
+            raise SystemExit(f"{count} threads asked for, but the process may use only {len(usable)} processors")
+        os.sched_setaffinity(0, usable[-count:])
+    fa.set_num_threads(count)
+    for name in peers.LIBRARIES:
+        if peers.library(name):
+            peers.library(name).set_threads(count)
+
+
+def head(threads, date):
+    """What a file of results says of its origin."""
+    config = backends.config()
+    ours = {"fastact": config["fastact"], **{name: measure.available()[name] for name in cases.BACKENDS}}
+    found = {"processor": config["processor"], "threads": threads, "ours": ours, "peers": peers.versions()}
+    return {**found, "date": date} if date else found
+
+
+def load(path, header):
+    """The records of a file by case, if it is of this machine, these versions and as many threads."""
+    if not path.exists():
+        return {}
+    data = json.loads(path.read_text())
+    if {**data["head"], "date": None} != {**header, "date": None}:
+        print(f"{path} is of another machine, of other versions or threads: it is replaced")
+        return {}
+    return {record["case"]: record for record in data["cases"]}
+
+
+def save(path, header, records):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"head": header, "cases": list(records.values())}, indent=1) + "\n")
+
+
+def run(chosen, seconds, path, header, resume=False):
+    """Measure the cases; those that are lost a second time, lest a slow moment of the machine count. The file is kept up to date."""
+    records = load(path, header)
+    known, started = set(records) if resume else set(), time.perf_counter()
+    todo = [case for case in chosen if case.name not in known]
+    for number, case in enumerate(todo, 1):
+        records[case.name] = measured(case, seconds)
+        print(f"{time.perf_counter() - started:5.0f} s {number:3}/{len(todo)}  {versus_report.line(records[case.name])}", flush=True)
+        if number % 10 == 0 or case.elements > cases.LARGE:
+            gc.collect()
+            save(path, header, records)
+    for case in todo:
+        if versus_report.ratio(records[case.name]) < 1:
+            records[case.name] = measured(case, 2 * seconds, records[case.name])
+            print(f"{time.perf_counter() - started:5.0f} s   again  {versus_report.line(records[case.name])}", flush=True)
+    order = {case.name: place for place, case in enumerate(plan(SIZES, WIDTHS, ("float32", "float64")))}
+    records = dict(sorted(records.items(), key=lambda pair: order.get(pair[0], len(order))))
+    save(path, header, records)
+
+
+def numbers(text):
+    return tuple(int(float(part)) for part in text.split(","))
+
+
+def words(text):
+    return tuple(text.split(","))
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer sizes, shorter races, no documents")
+    parser.add_argument("--ops", type=words, default=(), help="only these, by commas; a forward's name includes its backward")
+    parser.add_argument("--sizes", type=numbers, help="of elementwise functions, by commas")
+    parser.add_argument("--widths", type=numbers, help="of rows, by commas")
+    parser.add_argument("--dtypes", type=words, default=("float32", "float64"))
+    parser.add_argument("--threads", type=int, default=1, help="threads, and the cores to which the process is kept")
+    parser.add_argument("--json", type=pathlib.Path, help="where the results go; what it holds of other cases stays")
+    parser.add_argument("--resume", action="store_true", help="leave out the cases that the file holds")
+    parser.add_argument("--date", help="to be written into the file")
+    parser.add_argument("--report", type=pathlib.Path, metavar="FILE", help="measure nothing, write the documents from this file")
+    parser.add_argument("--root", type=pathlib.Path, default=ROOT, help="where README.md and docs/ are")
+    args = parser.parse_args(argv)
+    path = args.report or args.json or args.root / "docs" / ("versus_quick.json" if args.quick else "versus.json")
+    if not args.report:
+        pin(args.threads)
+        sizes, widths = args.sizes or (QUICK_SIZES if args.quick else SIZES), args.widths or (QUICK_WIDTHS if args.quick else WIDTHS)
+        chosen = list(plan(sizes, widths, args.dtypes, args.ops))
+        if not chosen:
+            parser.error("no operation of these names")
+        run(chosen, QUICK_SECONDS if args.quick else SECONDS, path, head(args.threads, args.date), args.resume)
+    data = json.loads(path.read_text())
+    errors = versus_report.peer_errors(args.root / "docs" / "accuracy.json")
+    print(versus_report.summary(data, errors))
+    if args.report or not (args.quick or args.ops or args.sizes or args.widths or args.threads > 1 or args.json):
+        versus_report.write(data, errors, args.root)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
