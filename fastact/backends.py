@@ -6,6 +6,7 @@ import operator
 import os
 import sys
 import types
+from collections.abc import Iterable
 
 from fastact.register import public_ops
 
@@ -87,12 +88,12 @@ def cython_source(level):
 
 def numba_source(level):
     try:
-        from fastact.numba_kernels import kernels
+        from fastact.numba_kernels.machine_code import kernel
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("numba", "llvmlite"):
             raise
         raise ImportError("the numba backend needs Numba, which is not installed: pip install 'fastact[numba]'") from error
-    return "numba", lambda op, role, dtype: kernels.kernels(op, dtype)[role]
+    return "numba", kernel
 
 
 def numpy_source(level):
@@ -194,6 +195,52 @@ def backend(name, *, level=None):
         _reason = reason
 
 
+def warm_up(names=None, *, dtypes=("float32", "float64")):
+    """Have the kernels of the backend in use ready, so that no later call must compile them.
+
+    With numba that takes 0.1 to 1 s for each function that is not yet in the cache on disk; the other backends have them anyway.
+
+    Parameters
+    ----------
+    names : str or iterable of str, optional
+        Public names; by default all of them. A backward pass is named like any other function.
+    dtypes : dtype or iterable of dtypes, optional
+        float32 and float64 by default; half types compute in float32.
+
+    Raises
+    ------
+    ValueError
+        For a name or a dtype that is not among those of this package.
+
+    Examples
+    --------
+    >>> fa.warm_up(["gelu", "gelu_backward"], dtypes="float32")
+    """
+    ops = public_ops()
+    chosen = [ops[_one_of(ops, "name", name)] for name in (ops if names is None else _listed(names))]
+    computed = [COMPUTED[_one_of(COMPUTED, "dtype", getattr(d, "__name__", str(d)))] for d in _listed(dtypes)]
+    chosen += [op.forward for op in chosen if op.page == "losses" and op.is_backward]  # the value that comes with the gradient
+    _, kernel = source(*_current)
+    for op in dict.fromkeys(chosen):
+        for role in op.roles:
+            for dtype in dict.fromkeys(computed):
+                kernel(op, role, dtype)
+
+
+COMPUTED = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
+"""The dtype that kernels compute in, for each that calls take."""
+
+
+def _listed(values):
+    return [values] if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
+
+
+def _one_of(known, kind, value):
+    if value not in known:
+        raise ValueError(f"{kind} {value!r}; one of {', '.join(known)} is required")
+    return value
+
+
 def current():
     """The label of the backend in use, and why it is."""
     return next(iter(PUBLIC.values())).backend, _reason
@@ -287,6 +334,11 @@ def config():
     label, reason = current()
     import numpy
 
+    kept = {}
+    if label == "numba":
+        from fastact.numba_kernels.machine_code import status
+
+        kept = {"compiled kernels": status()}
     return {
         "fastact": importlib.import_module("fastact").__version__,
         "python": sys.version.split()[0],
@@ -295,6 +347,7 @@ def config():
         "supports": cpu.level(),
         "backend": label,
         "because": reason,
+        **kept,
         "levels built": {level: complaint or "built" for level, complaint in cpu.built_levels().items()},
         "threads": get_num_threads(),
         "usable processors": cpu.usable_cpus(),

@@ -134,6 +134,11 @@ class Op:
     def is_backward(self):
         return self.forward is not None
 
+    @property
+    def roles(self):
+        """The kernels that compute it, by what they are for: a gate's backward also has one for the gradient of the weight."""
+        return ("main", "weight") if self.kind == "channels" and self.is_backward else ("main",)
+
     def backward(self, **facts):
         """Register the decorated function as the gradient of this operation: ``@op.backward(rules=...)``."""
 

@@ -1,51 +1,20 @@
-"""What scalars are written in: the decorator that compiles them for both types, fused multiply-add, and the bits of numbers."""
+"""What scalars and routines are written in: names that depend on the type, fused multiply-add, and the bits of numbers."""
 
 import functools
-from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core.registry import cpu_target
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-OPTIONS = {"error_model": "numpy"}  # and no fastmath, which would break nan, signed zeros and the rounding tricks
+from fastact.numba_kernels.compiler import routine as routine  # for the pages of loops
+from fastact.numba_kernels.scalars import fuses, scalar
 
 real = float  # inside a scalar, the type it is compiled for: a bare 0.5 is a float64 and would drag float32 maths to float64
 SINGLE = False  # inside a scalar, whether that type is np.float32; the branch not taken is not compiled
 FUSES = False  # inside a scalar, whether the machine has fused multiply-add
 
 
-def compiled_as(**options):
-    """Make a decorator that makes functions callable in compiled code, where each is compiled for float32 or float64.
-
-    A function's first argument that is a real number, or a pointer to real numbers, decides the type.
-    """
-
-    def decorate(function):
-        def version(*args):
-            numbers = (getattr(arg, "dtype", arg) for arg in args)
-            single = next((number for number in numbers if isinstance(number, types.Float)), types.float64) == types.float32
-            names = {**function.__globals__, "real": np.float32 if single else np.float64, "SINGLE": single, "FUSES": fuses()}
-            return FunctionType(function.__code__, names, function.__name__)
-
-        overload(function, jit_options={**OPTIONS, "no_cfunc_wrapper": True, **options}, strict=False)(version)
-        return function
-
-    return decorate
-
-
-scalar = compiled_as(forceinline=True)
-routine = compiled_as()  # for functions with loops: inlining them would only multiply the work of compiling
-
-
 # ---- fused multiply-add ----
-
-
-def fuses():
-    """Whether the machine multiplies and adds in one rounding: elsewhere LLVM would call a function that is 50 times slower."""
-    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
-    return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))
 
 
 @intrinsic

@@ -1,51 +1,37 @@
-"""The C functions of the Numba wing: an operation of the register goes in, the addresses of its kernels come out.
+"""The kernels of the Numba wing: an operation of the register goes in, the functions to compile for it come out.
 
-A kernel is serial and sees contiguous data. It is compiled for this machine when it is first asked for, then kept on disk.
+A kernel is serial and sees contiguous data.
 """
 
-import hashlib
 import importlib
-from pathlib import Path
 
 import numpy as np
-from numba import cfunc, types
-from numba.core.caching import FunctionCache
+from numba import types
 
-from fastact.numba_kernels.bits import OPTIONS, routine, scalar
+from fastact.numba_kernels.bits import routine, scalar
 from fastact.numba_kernels.loops import add_up, each, first, is_null, largest, offset, stack
 from fastact.numba_kernels.primitives import log1p
 from fastact.numba_kernels.row_loops import BLOCK, contract, normalise, pick, place, reduce, row_excess, shift, spread
 
-COMPILED: dict[tuple[str, str, str], object] = {}
-"""The compiled functions by name of the operation and dtype, which keep the machine code alive."""
-
-SOURCES = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
-STAMP = int.from_bytes(hashlib.sha256(SOURCES).digest()[:7], "big")
-"""A hash of this wing's sources. Every kernel closes over it, for Numba's cache does not know the functions that it calls."""
-
-
 # ---- kernels, each made of the scalars of a page -----------------------------------------------------------------------
 
 
-def map1(stamp, f, count):
+def map1(f, count):
     def kernel(out, a, b, c, p, n):
-        _ = stamp
         each(n, out, f, a, *first(p, count))
 
     return kernel
 
 
-def map2(stamp, f, count):
+def map2(f, count):
     def kernel(out, a, b, c, p, n):
-        _ = stamp
         each(n, out, f, a, b, *first(p, count))
 
     return kernel
 
 
-def map3(stamp, f, count):
+def map3(f, count):
     def kernel(out, a, b, c, p, n):
-        _ = stamp
         each(n, out, f, a, b, c, *first(p, count))
 
     return kernel
@@ -56,11 +42,10 @@ def scaled(scale, f, a, b, params):
     return scale * f(a, b, *params)
 
 
-def gradient(stamp, f, count):
+def gradient(f, count):
     """A loss's gradient, times the scale that the reduction gives every element."""
 
     def kernel(out, a, b, c, p, n):
-        _ = stamp
         each(n, out, scaled, p[count], f, a, b, first(p, count))
 
     return kernel
@@ -79,11 +64,10 @@ def weigh_row(cost, x, t, top, n):
     return value, mass
 
 
-def row_loss(stamp, term, cost, slope):
+def row_loss(term, cost, slope):
     """The cost of one row, and its gradient where `grad` is given; `grad` may be `x`, which is read before the terms overwrite it."""
 
     def kernel(grad, x, t, label, at_label, z_loss, scale, n):
-        _ = stamp
         top = largest(x, n)
         at_target = x[label] if label >= 0 else type(top)(0)
         value = mass = 0.0
@@ -138,7 +122,7 @@ LOOPS = {
 def row_kernel(op):
     """The kernel of an operation on rows: the loop that the register names, and its scalars."""
     loop, *suffixes = LOOPS[op.loop]
-    return loop(STAMP, *(find(op, suffix) for suffix in suffixes))
+    return loop(None, *(find(op, suffix) for suffix in suffixes))
 
 
 def functions(op):
@@ -146,16 +130,16 @@ def functions(op):
     if op.kind == "rows":
         return {"main": row_kernel(op)}
     if op.kind == "pick":
-        return {"main": (place if op.is_backward else pick)(STAMP, find(op))}
+        return {"main": (place if op.is_backward else pick)(None, find(op))}
     if op.kind == "row_loss":
         forward = op.forward or op
-        return {"main": row_loss(STAMP, find(forward, "_term"), find(forward), find(forward.backward_op))}
+        return {"main": row_loss(find(forward, "_term"), find(forward), find(forward.backward_op))}
     if op.kind == "loss" and op.is_backward:
-        return {"main": gradient(STAMP, find(op), len(op.params))}
+        return {"main": gradient(find(op), len(op.params))}
     inputs = len(op.inputs)
-    roles = {"main": (map1, map2, map3)[inputs - 1](STAMP, find(op), len(op.params))}
+    roles = {"main": (map1, map2, map3)[inputs - 1](find(op), len(op.params))}
     if op.kind == "channels" and op.is_backward:
-        roles["weight"] = map2(STAMP, find(op, "_weight"), 0)
+        roles["weight"] = map2(find(op, "_weight"), 0)
     return roles
 
 
@@ -171,29 +155,3 @@ def signature(op, dtype):
     if op.kind == "row_loss":
         return types.float64(array, array, array, size, number, number, number, size)
     return types.void(array, array, array, array, array, size)
-
-
-def compiled(function, signature):
-    """The function as machine code: kept on disk where Numba finds a place, else compiled anew in each process."""
-    try:
-        return cfunc(signature, cache=True, **OPTIONS)(function)
-    except (RuntimeError, OSError):  # no place is writable, or it ceased to be
-        return cfunc(signature, **OPTIONS)(function)
-
-
-def kernels(op, dtype):
-    """The addresses of an operation's kernels by role: ``{"main": address}``, and ``"weight"`` for the gradient of a weight.
-
-    `op` is an entry of the register, `dtype` is "float32" or "float64".
-    """
-    if (op.name, dtype) not in COMPILED:
-        COMPILED[op.name, dtype] = {role: compiled(function, signature(op, dtype)) for role, function in functions(op).items()}
-    return {role: callback.address for role, callback in COMPILED[op.name, dtype].items()}
-
-
-def cache_status():
-    """Where compiled kernels are kept, as a sentence."""
-    try:
-        return f"compiled kernels are kept in {FunctionCache(map1).cache_path}"
-    except RuntimeError:
-        return "compiled kernels are not kept: no cache directory is writable; NUMBA_CACHE_DIR names another"
