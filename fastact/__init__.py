@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from fastact import reference as _reference
 from fastact.backends import PUBLIC as _PUBLIC
-from fastact.backends import backend, get_backend, get_num_threads, set_backend, set_num_threads, show_config
+from fastact.backends import backend, get_backend, get_num_threads, set_backend, set_num_threads, show_config, warm_up
 from fastact.backends import limit_threads as threads
 from fastact.engine.function import Function
 from fastact.register import OPS as _OPS
@@ -18,7 +18,8 @@ ops = MappingProxyType(_OPS)
 globals().update(_PUBLIC)
 
 __all__ = sorted(
-    {*_PUBLIC, "Function", "backend", "get_backend", "get_num_threads", "ops", "set_backend", "set_num_threads", "show_config", "threads"}
+    {*_PUBLIC, "Function", "backend", "get_backend", "get_num_threads", "ops", "set_backend"}
+    | {"set_num_threads", "show_config", "threads", "warm_up"}
 )
 
 

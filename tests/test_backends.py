@@ -224,10 +224,3 @@ def test_show_config_names_the_reason():
 
 def test_the_version():
     assert re.fullmatch(r"\d+\.\d+\S*|unknown.*", fa.__version__)
-
-
-def test_numba_kernels_compile_in_a_process_without_a_cache(tmp_path):
-    """No writable place for compiled kernels is no error."""
-    code = "import fastact as fa; print(fa.get_backend('numba').relu(2.0))"
-    assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "2.0"
-    assert any(tmp_path.rglob("*.nbi"))

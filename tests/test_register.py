@@ -277,14 +277,14 @@ def test_a_new_operation_without_scalar_names_the_edit(checkout):
 
 
 def test_numba_names_the_missing_scalar(scratch):
-    from fastact.numba_kernels import kernels
+    from fastact.numba_kernels import machine_code
 
     @register.activation()
     def novel(x, alpha=1.0):
         return x
 
     with pytest.raises(NotImplementedError) as caught:
-        kernels.kernels(novel, "float32")
+        machine_code.kernel(novel, "main", "float32")
     for word in ("novel", "def novel(x, alpha)", "fastact/numba_kernels/activations.py"):
         assert word in str(caught.value)
 

@@ -1,0 +1,210 @@
+"""The Numba wing: what a first call costs, where machine code is kept, compiling ahead, and what its scalars may hold."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from support import FORWARD_MAPS, ROOT, function, points, python, run_python, same
+
+import fastact as fa
+
+numba = pytest.importorskip("numba")
+from fastact.numba_kernels import activations, machine_code  # noqa: E402
+from fastact.numba_kernels.bits import scalar  # noqa: E402
+
+CALL = "import sys, fastact as fa; print(fa.get_backend('numba').relu(2.0), 'numba' in sys.modules)"
+
+# ---- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_compiled_code_is_kept(tmp_path):
+    """The second process finds it, and does without Numba; a damaged or foreign file counts for nothing."""
+    assert run_python(CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "2.0 True"
+    (file,) = tmp_path.rglob("*.*")
+    good = file.read_bytes()
+    assert run_python(CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "2.0 False"
+    for bad in (b"", good[:-1], good[:100] + bytes([good[100] ^ 1]) + good[101:], b"nonsense"):
+        file.write_bytes(bad)
+        assert run_python(CALL, NUMBA_CACHE_DIR=str(tmp_path)) == "2.0 True"
+        assert file.read_bytes() == good, "compiled anew, to the same bytes"
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/dev/null/none", ""])
+def test_without_a_place_to_keep_it(home):
+    """A read-only system, or a user without home: nothing is kept, nothing is written beside the package, nothing is said."""
+    before = set(ROOT.rglob("*"))
+    code = CALL + "; fa.set_backend('numba'); fa.show_config()"
+    out = run_python(code, HOME=home, XDG_CACHE_HOME="", NUMBA_CACHE_DIR="/dev/null" if not home else "")
+    assert out.startswith("2.0 True\n")
+    assert "not kept: no cache directory is writable" in out
+    assert {path for path in set(ROOT.rglob("*")) - before if "__pycache__" not in path.parts} == set()
+
+
+def test_a_user_without_home(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(machine_code.Path, "home", no_home)
+    assert machine_code.folder() is None
+    assert machine_code.kept("nothing") is None
+    machine_code.keep("nothing", b"")
+    assert machine_code.status().startswith("not kept")
+
+
+def test_where_it_is_kept(monkeypatch, tmp_path):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert machine_code.folder() == tmp_path / "cache" / "fastact"
+    assert machine_code.status() == f"kept in {tmp_path / 'cache' / 'fastact'}"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    machine_code.keep("some.o", b"code\n\n")
+    assert machine_code.kept("some.o") == b"code\n\n"
+    assert os.listdir(tmp_path / "fastact") == ["some.o"], "no temporary file is left"
+
+
+def test_what_the_files_belong_to(monkeypatch, tmp_path):
+    """Other sources, another Numba, another processor or other settings: other names."""
+
+    def digest():
+        return machine_code.stamp.__wrapped__().hexdigest()
+
+    for file in (ROOT / "numba_kernels").glob("*.py"):
+        shutil.copy(file, tmp_path)
+    monkeypatch.setattr(machine_code, "__file__", str(tmp_path / "machine_code.py"))
+    known = {digest()}
+    assert digest() in known
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "elsewhere")
+    assert digest() in known
+
+    def edit_the_source():
+        (tmp_path / "rows.py").write_text((tmp_path / "rows.py").read_text() + "\n")
+
+    changes = [
+        edit_the_source,
+        lambda: monkeypatch.setenv("NUMBA_CPU_FEATURES", ""),
+        lambda: monkeypatch.setattr(machine_code, "version", lambda name: "0"),
+        lambda: monkeypatch.setattr(machine_code.llvm, "get_host_cpu_name", lambda: "another"),
+        lambda: monkeypatch.setattr(machine_code.llvm, "get_host_cpu_features", type(machine_code.llvm.get_host_cpu_features())),
+    ]
+    for count, change in enumerate(changes, 1):
+        change()
+        assert digest() not in known
+        known.add(digest())
+        assert len(known) == count + 1
+
+
+# ---- the first call ---------------------------------------------------------------------------------------------------
+
+FIRST = """
+import sys, time, numba, numpy as np, fastact as fa
+x = np.ones((4, 16), np.float32)
+start = time.process_time()
+getattr(fa.get_backend("numba"), {name!r})(x)
+print(time.process_time() - start)
+"""
+
+
+@pytest.mark.parametrize(("name", "cold", "warm"), [("gelu", 1.0, 0.2), ("softmax", 1.6, 0.2)])
+def test_the_first_call(name, cold, warm, tmp_path):
+    """The processor's time beyond `import numba`, best of some processes: without and with a file."""
+    times = [float(run_python(FIRST.format(name=name), NUMBA_CACHE_DIR=str(tmp_path / str(k)))) for k in range(3)]
+    assert min(times) <= cold, times
+    times = [float(run_python(FIRST.format(name=name), NUMBA_CACHE_DIR=str(tmp_path / "0"))) for _ in range(3)]
+    assert min(times) <= warm, times
+
+
+def test_warm_up_compiles_ahead(tmp_path):
+    """Every kernel of what is named, and no other."""
+    code = """
+import numpy as np, fastact as fa
+from fastact.numba_kernels import machine_code
+fa.set_backend("numba")
+fa.warm_up(["relu", "swish", "prelu_backward", "hinge_loss_value_and_grad"], dtypes=["float32", np.float16])
+print(*machine_code.LOADED)
+fa.warm_up("relu", dtypes=np.dtype("float64"))
+machine_code.compiled = None
+x = np.ones((2, 3), np.float32)
+fa.relu(x), fa.relu(x.astype(float)), fa.silu(x), fa.prelu_backward(x, x, 0.5), fa.hinge_loss(x, x), fa.hinge_loss_value_and_grad(x, x)
+"""
+    out = run_python(code, NUMBA_CACHE_DIR=str(tmp_path))
+    wanted = {(f"hinge_loss{end}", "main", "float32") for end in ("", "_gradient")} | {("prelu_backward", "weight", "float32")}
+    wanted |= {(name, "main", "float32") for name in ("relu", "silu", "prelu_backward")}
+    assert out.count("(") == len(wanted)
+    assert all(str(key) in out for key in wanted), out
+    assert len(list(tmp_path.rglob("*.o"))) == len(wanted) + 1
+
+
+@pytest.mark.parametrize("backend", ["cython", "numpy"])
+def test_warm_up_of_what_is_ready(backend):
+    with fa.backend(backend):
+        assert fa.warm_up() is None
+        assert fa.warm_up(iter(["relu"]), dtypes=iter(["float64"])) is None
+        for bad in ({"names": "novel"}, {"names": ["relu", 3]}, {"names": ["_relu"]}):
+            with pytest.raises(ValueError, match=r"name .*; one of relu, relu_backward, .* is required"):
+                fa.warm_up(**bad)
+        for bad in ("int32", complex, "f4", ["float32", "float"]):
+            with pytest.raises(ValueError, match=r"dtype .*; one of float16, .* is required"):
+                fa.warm_up("relu", dtypes=bad)
+
+
+# ---- scalars ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("op", FORWARD_MAPS[::4], ids=lambda op: op.name)
+def test_scalars_in_compiled_code(op, dtype):
+    """A user's own loop gives the bits of the kernels."""
+    f = getattr(activations, op.name)
+    params = tuple(np.dtype(dtype).type(p.default) for p in op.params)
+
+    @numba.njit
+    def loop(x, params):
+        y = np.empty_like(x)
+        for i in range(x.size):
+            y[i] = f(x[i], *params)
+        return y
+
+    x = points(dtype)[::7]
+    same(loop(x, params), function("numba", op)(x))
+
+
+@scalar
+def doubled(x, n):
+    """A docstring."""
+    return x * n if n > 2 and not_here < 3 else -x
+
+
+not_here = 1
+
+
+@scalar
+def branches(x):
+    if x > 0:
+        return x
+    return -x
+
+
+@scalar
+def loops(x):
+    while x > 0:
+        x = x - 1
+    return x
+
+
+def test_what_a_scalar_cannot_hold():
+    assert numba.njit(lambda x: doubled(x, 3))(2.0) == 6.0
+    assert numba.njit(lambda x: doubled(x, 1))(2.0) == -2.0
+    for wrong in (branches, loops):
+        with pytest.raises(TypeError, match="a scalar cannot hold this"):
+            numba.njit(lambda x, f=wrong: f(x))(1.0)
+    with pytest.raises(TypeError, match=r"doubled takes x, n, not 1 arguments"):
+        numba.njit(lambda x: doubled(x))(1.0)
+
+
+def test_no_numba_is_said_at_once():
+    done = python("import sys; sys.modules['numba'] = None; import fastact.numba_kernels.machine_code")
+    assert done.stderr.strip().splitlines()[-1] == "ModuleNotFoundError: No module named 'numba'"
