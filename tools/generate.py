@@ -1,10 +1,13 @@
-"""Write what is derived from the register: the type stubs, and the README's table of functions. ``--check`` only compares."""
+"""Write what is derived from the register and the stored errors: stubs, the README's tables of functions and of errors, and the figures
+of docs/accuracy.md. ``--check`` only compares.
+"""
 
 import argparse
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import accuracy_tables
 from kernel_table import ROOT, load_register
 
 HEADER = '''# Written by tools/generate.py from the register: do not edit.
@@ -50,7 +53,6 @@ TYPES = {
     "label_smoothing": "float = 0.0",
     "z_loss": "float = 0.0",
 }
-MARKS = "<!-- functions: written by tools/generate.py -->", "<!-- end of functions -->"
 
 
 def arguments(op):
@@ -109,34 +111,42 @@ def reads(op):
     return {("y",): "**the output**", ("x",): "the input"}.get(op.reads, ", ".join(op.reads))
 
 
-def table(ops):
-    """The README's table: what each function computes, what its backward reads, and the error it promises."""
-    lines = ["| function | formula | parameters | backward reads | error promised, float32 / float64 (backward) |", "|---|---|---|---|---|"]
+def table(ops, store):
+    """The README's table: what each function computes, what its backward reads, and its error."""
+    lines = ["| function | formula | parameters | backward reads | worst error in ulp, float32 (backward) |", "|---|---|---|---|---|"]
     for op in ops.values():
         if op.is_backward:
             continue
         alias = "".join(f", `{name}`" for name in op.alias)
         options = [f"{name}={value!r}" for name, value in op.options.items()]
         params = ", ".join(f"`{text}`" for text in [*map(repr, op.params), *options])
-        error = op.promise or f"{op.ulp[0]:g} / {op.ulp[1]:g}"
-        if op.backward_op is not None and not op.promise:
-            error += f" ({op.backward_op.ulp[0]:g} / {op.backward_op.ulp[1]:g})"
+        error = accuracy_tables.readme_error(store, op)
         formula = op.formula.replace("|", "\\|")
         lines.append(f"| `{op.name}`{alias} | `{formula}` | {params} | {reads(op)} | {error} |")
     return "\n".join(lines)
 
 
+def between(text, name, made):
+    """A text with what stands between two marks made anew."""
+    first, last = f"<!-- {name}: written by tools/generate.py -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(first)
+    _, ended, after = rest.partition(last)
+    if not (found and ended):
+        raise SystemExit(f"the marks {first} and {last} are missing")
+    return f"{before}{first}\n{made}\n{last}{after}"
+
+
 def outputs():
     """Every generated file and its text."""
-    ops = load_register()
+    ops, store = load_register(), accuracy_tables.load()
     from fastact.register import public_ops
 
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
+    readme, figures = ROOT / "README.md", ROOT / "docs" / "accuracy.md"
+    text = between(readme.read_text(encoding="utf-8"), "functions", table(ops, store))
     return {
         ROOT / "fastact" / "__init__.pyi": stubs(public_ops()),
-        readme: f"{before}{MARKS[0]}\n{table(ops)}\n{MARKS[1]}{after}",
+        readme: between(text, "errors of others", accuracy_tables.readme_peers(store, ops)),
+        figures: between(figures.read_text(encoding="utf-8"), "figures", accuracy_tables.figures(store, ops)),
     }
 
 
