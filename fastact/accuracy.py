@@ -1,13 +1,16 @@
-"""``python -m fastact accuracy``: the sweep of elementwise functions over all their inputs, and how its findings are shown."""
+"""``python -m fastact accuracy``: which functions it judges, elementwise ones by a sweep, and how its findings are shown."""
 
+import importlib
 import json
 import math
 import pathlib
+import sys
+from importlib import metadata
 
 import numpy as np
 
 import fastact as fa
-from fastact import accuracy_exact, backends, measure
+from fastact import accuracy_exact, accuracy_rows, backends, measure
 from fastact import accuracy_oracle as oracle
 from fastact.accuracy_sweep import STRIDE, Sweep
 from fastact.accuracy_tally import FINE, REACH
@@ -15,14 +18,26 @@ from fastact.accuracy_tally import FINE, REACH
 # ---- the command ------------------------------------------------------------------------------------------------------
 
 
+DTYPES = ("float16", "float32", "float64", "bfloat16")
+PACKAGES = ("numpy", "numba", "ml_dtypes", "mpmath")  # whose versions figures may depend on
+
+
 def chosen(names):
-    """The elementwise operations of some names, aliases too; all of them where there are no names."""
+    """The operations of some names, aliases too, elementwise ones and those of rows; all of them where there are no names."""
     public = fa.register.public_ops()
-    every = [op for op in fa.ops.values() if op.kind == "map"]
+    every = [op for op in fa.ops.values() if op.kind in ("map", "rows")]
     unknown = [name for name in names if public.get(name) not in every]
     if unknown:
-        raise ValueError(f"{', '.join(unknown)}: not an elementwise function; those are {', '.join(op.name for op in every)}")
-    return [public[name] for name in names] or every
+        raise ValueError(f"{', '.join(unknown)}: neither elementwise nor of rows; those are {', '.join(op.name for op in every)}")
+    ops = [public[name] for name in names] or every
+    return [[op for op in ops if op.kind == kind] for kind in ("map", "rows")]
+
+
+def dtype_of(name):
+    """A dtype by its name; NumPy knows bfloat16 only by the package that brings it."""
+    if name == "bfloat16":
+        importlib.import_module("ml_dtypes")
+    return np.dtype(name)
 
 
 def namespace(text):
@@ -32,16 +47,16 @@ def namespace(text):
 
 def add(commands, progress):
     """Add the subcommand; `progress` is the command line's progress bar."""
-    title = "the error of elementwise functions over all their inputs"
+    title = "the error of elementwise functions over all their inputs, and of the softmax family over rows of many lengths"
     made = commands.add_parser("accuracy", help=title, description=f"{title[0].upper()}{title[1:]}.")
-    made.add_argument("ops", nargs="*", help="functions, by default every elementwise one, forward and backward")
-    made.add_argument("--dtype", choices=("float16", "float32", "float64"), default="float32", help="default %(default)s")
+    made.add_argument("ops", nargs="*", help="functions, by default all elementwise ones and the softmax family")
+    made.add_argument("--dtype", choices=DTYPES, default="float32", help="default %(default)s")
     made.add_argument("--backend", choices=("cython", "numba"), help="what is swept; by default the backend in use")
     made.add_argument("--level", choices=backends.LEVELS, help="the level of the cython backend; by default the best")
     many = made.add_mutually_exclusive_group()
     many.add_argument("--stride", type=int, default=STRIDE, metavar="N", help="every N-th float32, default %(default)s")
     many.add_argument("--exhaustive", dest="stride", action="store_const", const=1, help="every float32; ten times the float64 points")
-    made.add_argument("--compare", default="", metavar="A,B", help="backends or levels to compare bit for bit: numba,v2")
+    made.add_argument("--compare", default="", metavar="A,B", help="backends or levels to judge as well, and compare bit for bit: numba,v2")
     made.add_argument("--threads", type=int, default=backends.cpu.usable_cpus(), metavar="N", help="default %(default)s")
     made.add_argument("--resume", type=pathlib.Path, metavar="DIR", help="where state is kept, so that an interrupted sweep goes on")
     made.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all findings there")
@@ -53,7 +68,7 @@ def add(commands, progress):
 def run(args, progress, fail):
     """Sweep, and show; the status is 1 where a function breaks its promise."""
     try:
-        ops = chosen(args.ops)
+        maps, rows = chosen(args.ops)
         swept = fa.get_backend("cython" if args.level else args.backend, level=args.level)
         others = [namespace(text) for text in args.compare.split(",") if text]
     except ValueError as error:
@@ -62,45 +77,76 @@ def run(args, progress, fail):
         fail("--stride and --threads: a whole number from 1 is required")
     for folder in filter(None, (args.resume, args.picture)):
         folder.mkdir(parents=True, exist_ok=True)
-    sweeps = [Sweep(op, args.dtype, swept, others, args.stride) for op in ops]
+    dtype, judged = dtype_of(args.dtype), [swept, *others]
+    sweeps = [Sweep(op, dtype, functions(op, judged), args.stride) for op in maps]
     for sweep in sweeps:
         if args.resume:
             sweep.load(args.resume)
-    found = []
-    with backends.limit_threads(1), progress(sum(sweep.blocks - len(sweep.done) for sweep in sweeps)) as advance:
+    found, found_rows = [], []
+    with backends.limit_threads(1), progress(sum(sweep.blocks - len(sweep.done) for sweep in sweeps) + len(rows)) as advance:
         for sweep in sweeps:
             sweep.run(args.threads, args.resume, advance)
             found.append(finding(sweep))
             if args.picture:
                 picture(sweep, args.picture)
-    show(sweeps, found, bool(args.ops) or args.details)
+        for op in rows:
+            advance(op.name)
+            found_rows.append(accuracy_rows.finding(op, dtype, functions(op, judged)))
+    if sweeps:
+        show(sweeps, found, bool(args.ops) or args.details)
+    if rows:
+        accuracy_rows.show(found_rows, [other.backend for other in others], dtype)
     if args.json:
-        head = {"config": backends.config(), "measured": swept.backend, "dtype": args.dtype, "stride": args.stride}
-        args.json.write_text(json.dumps({**head, "results": found}, indent=1))
-    return int(any(entry["broken"] for entry in found))
+        args.json.write_text(json.dumps({**heading(swept, args), "results": found, "rows": found_rows}, indent=1))
+    return int(any(entry["broken"] for entry in found + found_rows))
+
+
+def functions(op, namespaces):
+    """The function of an operation in each of some backends, by the backend's name."""
+    return {namespace.backend: measure.call(namespace, op) for namespace in namespaces}
+
+
+def heading(swept, args):
+    """What JSON says of the run itself."""
+    versions = {name: metadata.version(name) for name in PACKAGES if name in sys.modules}
+    return {"config": backends.config(), "versions": versions, "measured": swept.backend, "dtype": args.dtype, "stride": args.stride}
 
 
 # ---- findings ---------------------------------------------------------------------------------------------------------
 
 
 def promise(sweep):
-    """The largest error that the register promises; half precision is computed in float32 and rounded once."""
+    """The largest error that the register promises; half precision is computed in float32 and rounded once, maybe to the next binade."""
     single, double = sweep.op.ulp
-    return {"float16": 0.5 + single / 2**10, "float32": single, "float64": double}[str(sweep.dtype)]
+    limits = measure.finfo(sweep.dtype)
+    return {16: 0.5 + single / 2 ** (22 - limits.nmant), 32: single, 64: double}[limits.bits]
+
+
+def figures(op, tally, promised):
+    """What is published of a tally."""
+    return {
+        "worst_normal": tally.error("normal"),
+        "worst_subnormal": tally.error("subnormal"),
+        "wrong": tally.wrong,
+        "zeros": tally.zeros,
+        # the sign of a slope of zero is not promised
+        "broken": bool(tally.wrong or (tally.zeros and not op.is_backward) or tally.error() > promised + oracle.BOUND),
+    }
 
 
 def finding(sweep):
     """What JSON holds of a sweep: the tally, the promise, and the worst inputs, judged again by the reference itself."""
     tally, promised = sweep.tally, promise(sweep)
     worst = [described(sweep, pattern) for _, pattern in tally.worst]
+    own = figures(sweep.op, tally, promised)
+    beside = {name: figures(sweep.op, other, promised) for name, other in tally.beside.items()}
     return {
         "name": sweep.op.name,
         **tally.as_dict(),
-        "worst_normal": tally.error("normal"),
-        "worst_subnormal": tally.error("subnormal"),
+        **own,
         "promised": promised,
-        # the sign of a slope of zero is not promised
-        "broken": bool(tally.wrong or (tally.zeros and not sweep.op.is_backward) or tally.error() > promised + oracle.BOUND),
+        "broken": own["broken"] or any(other["broken"] for other in beside.values()),
+        "beside": beside,
         "worst": worst,
         "wrong_at": [hexadecimal(sweep, pattern) for pattern in tally.wrong_at],
         "zeros_at": [hexadecimal(sweep, pattern) for pattern in tally.zeros_at],
@@ -160,19 +206,24 @@ def show(sweeps, found, details):
         how = f"one bit pattern in {first.stride:,}"
     print(f"{first.label}, {first.dtype}: {how}. Errors in ulp, backward of the largest term; subnormal results in their spacing.")
     others = list(first.others)
-    heads = "".join(f" {name:>12}" for name in others)
+    heads = "".join(f" {name:>12} {'ulp':>7}" for name in others)
     print(f"\n{'':22}{'points':>14} {'normal':>8} {'subnorm.':>8} {'promised':>8} {'specials':>8} {'zeros':>13} {'seconds':>8}{heads}")
     for entry in found:
-        bits = "".join(f" {entry['differ'].get(name, 0):>12,}" for name in others)
+        bits = "".join(f" {entry['differ'][name]:>12,} {worst(entry['beside'][name]):7.4g}" for name in others)
         mark = "  <- broken" if entry["broken"] else ""
         print(f"{entry['name']:22}{entry['points']:>14,} {entry['worst_normal']:8.4g} {entry['worst_subnormal']:8.4g} "
               f"{entry['promised']:8.4g} {entry['wrong']:>8,} {entry['zeros']:>13,} {entry['seconds']:8.1f}{bits}{mark}")
     print("specials: results wrongly nan or infinite, or wrongly not; zeros: zeros of the other sign")
     if others:
-        print("last columns: results with other bits than there")
+        print("last columns: results with other bits than there, and the worst error there")
     for sweep, entry in zip(sweeps, found, strict=True):
         if details:
             show_details(sweep, entry)
+
+
+def worst(entry):
+    """The worst error of an entry, over normal and subnormal results."""
+    return max(entry["worst_normal"], entry["worst_subnormal"])
 
 
 def show_details(sweep, entry):

@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from fastact import measure
-from fastact.accuracy_tally import bucket, judge
+from fastact.accuracy_tally import bucket, judge, judge_all
 
 SPAN = 2**16
 NODES = 11
@@ -129,17 +129,8 @@ def evaluate(op, function, x, out, one):
     return function(one[: len(x)], x, out=out) if op.is_backward else function(x, out=out)
 
 
-def differing(got, other):
-    """How many results have other bits; every nan is like every other."""
-    word = f"u{got.dtype.itemsize}"
-    unlike = got.view(word) != other.view(word)
-    if unlike.any():
-        unlike &= ~(np.isnan(got) & np.isnan(other))
-    return int(np.count_nonzero(unlike))
-
-
 def sweep_block(op, function, others, first, tally, space):
-    """Judge the function at `BLOCK` patterns from `first` on, and count the differing bits of others."""
+    """Judge the function, and others beside it, at `BLOCK` patterns from `first` on."""
     intervals = Intervals(op, np.arange(first, first + BLOCK, SPAN, dtype=np.uint64).astype(WORD))
     offsets = np.arange(SPAN, dtype=WORD)
     for chosen in (intervals.smooth, intervals.single, intervals.nans):
@@ -149,32 +140,39 @@ def sweep_block(op, function, others, first, tally, space):
             x = np.add(intervals.starts[group, None], offsets, out=space.bits[:n]).view(FLOAT)
             got = evaluate(op, function, x, space.got[:n], space.one)
             if chosen is intervals.nans:
-                passed_on(tally, x, got)
+                judging = functools.partial(passed_on, x)
             elif chosen is intervals.single:
-                for row, results in zip(x, got, strict=True):
-                    one_by_one(op, tally, row, results)
+                judging = functools.partial(row_by_row, op, x)
             else:
-                by_interpolation(op, tally, intervals, group, x, got, space)
-            for name, other in others.items():
-                count = differing(got, evaluate(op, other, x, space.other[:n], space.one))
-                tally.differ[name] = tally.differ.get(name, 0) + count
+                judging = functools.partial(by_interpolation, op, intervals, group, x, space)
+            results = ((name, evaluate(op, other, x, space.other[:n], space.one)) for name, other in others.items())
+            judge_all(tally, got, results, judging)
 
 
-def passed_on(tally, x, got):
+def passed_on(x, tally, got):
     """Nan gives nan, in every operation."""
     tally.failed(x.view(WORD)[~np.isnan(got)])
     tally.points += x.size
 
 
-def one_by_one(op, tally, x, got):
-    """Judge results at numbers of any dtype against the reference itself; those outside the domain are left out."""
-    allowed = valid(op, x)
-    if allowed.any():
-        true, size = truth(op, x[allowed])
-        judge(tally, x.view(f"u{x.dtype.itemsize}")[allowed], got[allowed], true, size)
+def row_by_row(op, x, tally, got):
+    """Judge intervals against the reference itself; numbers outside the domain are left out."""
+    for row, results in zip(x, got, strict=True):
+        allowed = valid(op, row)
+        if allowed.any():
+            judge(tally, row.view(WORD)[allowed], results[allowed], *truth(op, row[allowed]))
 
 
-def by_interpolation(op, tally, intervals, group, x, got, space):
+def one_by_one(op, tally, x, function, others):
+    """Judge a function, and others beside it, at numbers of any dtype; those outside the domain are left out."""
+    x = x[valid(op, x)]
+    if x.size:
+        given, (true, size), bits = arguments(op, x), truth(op, x), x.view(f"u{x.dtype.itemsize}")
+        results = ((name, other(*given)) for name, other in others.items())
+        judge_all(tally, function(*given), results, lambda part, got: judge(part, bits, got, true, size))
+
+
+def by_interpolation(op, intervals, group, x, space, tally, got):
     """Judge results in smooth intervals; one with a result that is not finite is judged point by point."""
     np.matmul(intervals.values[group, :NODES], weights(), out=space.true[: len(group)])
     sized = intervals.sized[group]
@@ -184,7 +182,7 @@ def by_interpolation(op, tally, intervals, group, x, got, space):
         error = errors(got[row], space.true[row], space.size[row] if sized[row] else None, space)
         low, high = error.min(), error.max()
         if not (np.isfinite(low) and np.isfinite(high)):
-            one_by_one(op, tally, x[row], got[row])
+            row_by_row(op, x[row : row + 1], tally, got[row : row + 1])
             continue
         signs, negative = got[row].view(np.int32), intervals.negative[interval]
         if (signs.max() >= 0) if negative else (signs.min() < 0):

@@ -19,17 +19,20 @@ from fastact.accuracy_tally import FINE, REACH, Tally
 STRIDE = 997
 PART = 2**16  # points judged at a time, one by one
 RANDOM = {False: 10**6, True: 10**7}  # random float64 points: quick and exhaustive
-MADE_OF = (FINE, REACH, oracle.SPAN, oracle.NODES, oracle.BLOCK, PART, RANDOM)
+STATE = 2  # the version of what is stored
+MADE_OF = (STATE, FINE, REACH, oracle.SPAN, oracle.NODES, oracle.BLOCK, PART, RANDOM)
 
 
 class Sweep:
-    """One function of one backend over the inputs of one dtype, in blocks; others are compared with it bit for bit."""
+    """Functions over the inputs of one dtype, in blocks: all are judged, and the first is compared with the others bit for bit.
 
-    def __init__(self, op, dtype, namespace, others=(), stride=STRIDE):
+    `functions` are callables by name, whosever they are, that take the arrays of the operation, and ``out=`` where all of float32 is swept.
+    """
+
+    def __init__(self, op, dtype, functions, stride=STRIDE):
         self.op, self.dtype, self.stride = op, np.dtype(dtype), int(stride)
-        self.label = namespace.backend
-        self.function = measure.call(namespace, op)
-        self.others = {other.backend: measure.call(other, op) for other in others}
+        (self.label, self.function), *others = functions.items()
+        self.others = dict(others)
         self.tally, self.done = Tally(), set()
         self.fast = self.dtype == np.float32 and self.stride == 1
         if self.dtype == np.float64:
@@ -60,11 +63,7 @@ class Sweep:
             else:
                 x = self.points(block)
                 for part in (x[i : i + PART] for i in range(0, len(x), PART)):
-                    got = self.function(*oracle.arguments(self.op, part))
-                    oracle.one_by_one(self.op, tally, part, got)
-                    for name, other in self.others.items():
-                        count = oracle.differing(got, other(*oracle.arguments(self.op, part)))
-                        tally.differ[name] = tally.differ.get(name, 0) + count
+                    oracle.one_by_one(self.op, tally, part, self.function, self.others)
         tally.seconds = time.perf_counter() - start
         return tally
 
@@ -73,7 +72,7 @@ class Sweep:
         digest = hashlib.sha256(repr((self.blocks, MADE_OF, list(self.others))).encode())
         with np.errstate(all="ignore"):
             sample = np.arange(0, 2**32, 2**16 + 1, dtype=np.uint64).astype(np.uint32).view(np.float32).astype(self.dtype)
-            sample = np.nan_to_num(sample[oracle.valid(self.op, sample)])
+            sample = sample[oracle.valid(self.op, sample) & np.isfinite(sample)]
             for function in (self.function, *self.others.values()):
                 digest.update(function(*oracle.arguments(self.op, sample)).tobytes())
         return digest.hexdigest()[:16]

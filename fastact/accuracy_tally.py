@@ -35,8 +35,8 @@ class Tally:
         Results that are nan or infinite where they should not be, or are not where they should; the first patterns of those.
     zeros, zeros_at : int, list of int
         Results that are the other zero: +0 for a true value below zero, however small, or -0 for one above.
-    differ : dict
-        How many results have other bits, by the name of what is compared.
+    differ, beside : dict
+        How many results of another function have other bits, by its name, and the tally of that function at the same inputs.
     profile : ndarray
         The largest error in each bucket of inputs; nan where no input was.
     """
@@ -48,7 +48,7 @@ class Tally:
         self.high = dict.fromkeys(CLASSES, 0.0)
         self.histogram = np.zeros(BINS, np.int64)
         self.worst, self.wrong_at, self.zeros_at = [], [], []
-        self.differ = {}
+        self.differ, self.beside = {}, {}
         self.profile = np.full(BUCKETS, np.nan)
 
     def found(self, kind, low, high):
@@ -102,9 +102,14 @@ class Tally:
             self.found(kind, other.low[kind], other.high[kind])
         self.histogram += other.histogram
         self.worst = ranked(self.worst + other.worst)
-        for name, count in other.differ.items():
-            self.differ[name] = self.differ.get(name, 0) + count
+        for name, tally in other.beside.items():
+            self.compared(name, other.differ[name], tally)
         self.profile = np.fmax(self.profile, other.profile)
+
+    def compared(self, name, differing, tally):
+        """Note what was found of another function at the same inputs."""
+        self.differ[name] = self.differ.get(name, 0) + differing
+        self.beside.setdefault(name, Tally()).add(tally)
 
     def error(self, kind=None):
         """The largest absolute error, of one class or of all."""
@@ -116,6 +121,7 @@ class Tally:
         names = ("points", "seconds", "low", "high", "wrong", "wrong_at", "zeros", "zeros_at", "differ")
         plain = {name: getattr(self, name) for name in names}
         plain["histogram"] = self.histogram.tolist()
+        plain["beside"] = {name: tally.as_dict() for name, tally in self.beside.items()}
         plain["worst"] = [list(pair) for pair in self.worst]
         plain["profile"] = [None if np.isnan(value) else float(f"{value:.4g}") for value in self.profile.tolist()]
         return plain
@@ -126,6 +132,7 @@ class Tally:
         made = cls()
         for name, value in plain.items():
             setattr(made, name, value)
+        made.beside = {name: cls.from_dict(tally) for name, tally in plain["beside"].items()}
         made.histogram = np.array(plain["histogram"], np.int64)
         made.worst = [tuple(pair) for pair in plain["worst"]]
         made.profile = np.array([np.nan if value is None else value for value in plain["profile"]])
@@ -142,6 +149,31 @@ def ranked(pairs):
     return sorted(set(pairs), key=lambda pair: (-abs(pair[0]), pair[1]))[:KEPT]
 
 
+def differing(got, other):
+    """How many results have other bits; every nan is like every other."""
+    word = f"u{got.dtype.itemsize}"
+    unlike = got.view(word) != other.view(word)
+    if unlike.any():
+        unlike &= ~(np.isnan(got) & np.isnan(other))
+    return int(np.count_nonzero(unlike))
+
+
+def judge_all(tally, got, others, judging):
+    """Judge results into the tally, and those of `others`, pairs of name and results, into theirs.
+
+    ``judging(tally, results)`` says how; where all bits are the same it need not be done again.
+    """
+    part = Tally()
+    judging(part, got)
+    for name, results in others:
+        count = differing(got, results)
+        own = Tally() if count else part
+        if count:
+            judging(own, results)
+        tally.compared(name, count, own)
+    tally.add(part)
+
+
 def judge(tally, patterns, got, true, size):
     """Judge results one by one: special values, errors, and where they are. `patterns` are the bits of the inputs."""
     dtype = got.dtype
@@ -152,7 +184,7 @@ def judge(tally, patterns, got, true, size):
     tally.failed(patterns[wrong])
     tally.other_zero(patterns[(got == 0) & (np.signbit(got) != np.signbit(true)) & ~np.isnan(true)])
     signed = np.where(np.isfinite(error), np.copysign(error, np.where(np.isnan(true), 0, big - true)), 0)
-    tiny = np.fmax(np.abs(true), size) < np.finfo(dtype).smallest_normal
+    tiny = np.fmax(np.abs(true), size) < measure.finfo(dtype).smallest_normal
     for kind, chosen in (("normal", ~tiny), ("subnormal", tiny)):
         if chosen.any():
             tally.found(kind, signed[chosen].min(), signed[chosen].max())

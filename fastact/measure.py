@@ -6,6 +6,7 @@ that takes arrays takes them in the order of ``op.inputs``, and keywords as `opt
 
 import functools
 import gc
+import sys
 import time
 
 import numpy as np
@@ -227,9 +228,15 @@ def best(*contenders, seconds=0.1, round_seconds=2e-4, rounds=5):
 # ---- error ------------------------------------------------------------------------------------------------------------
 
 
+def finfo(dtype):
+    """The limits of a floating-point dtype, of another package's too: there a function of that name stands beside it."""
+    dtype = np.dtype(dtype)
+    return np.finfo(dtype) if dtype.kind == "f" else sys.modules[dtype.type.__module__].finfo(dtype)
+
+
 def unit(size, dtype):
     """The unit in the last place of numbers of a `size`, in longdouble: never below the smallest subnormal."""
-    limits = np.finfo(dtype)
+    limits = finfo(dtype)
     size = np.abs(np.asarray(size, Wide))
     with np.errstate(all="ignore"):
         exponent = np.frexp(size)[1] - 1
@@ -257,7 +264,7 @@ def ulp(result, exact, dtype, size=None):
         In float64. 0 for nan where nan is true, and for an infinite result where the exact one rounds to it; inf where only
         one of them is nan. An infinite result that should be finite counts as the first number beyond the largest.
     """
-    dtype, limits = np.dtype(dtype), np.finfo(dtype)
+    dtype, limits = np.dtype(dtype), finfo(dtype)
     got, exact = np.asarray(result).astype(Wide), np.asarray(exact).astype(Wide)
     with np.errstate(all="ignore"):
         rounded = exact.astype(dtype).astype(Wide)
