@@ -12,7 +12,7 @@ README_PEERS = """\
 The worst error of the forward passes in float32 in units in the last place, over normal results: ours over every input, that of the
 others over one bit pattern in {stride}. `>1e5`: off by more than 100 000 units somewhere, most often where a small result cancels or is
 flushed to 0; `nan/inf`: nan or infinite where it should not be, or the other way round; `-`: no such function. For NumPy and numexpr the
-usual expression is taken; numexpr computes it in float64. At which inputs, and the backward passes: `docs/accuracy.md`.
+usual expression is taken, which numexpr partly computes in float64. At which inputs, and the backward passes: `docs/accuracy.md`.
 
 """
 ELEMENTWISE = """\
