@@ -96,24 +96,31 @@ cdef inline void bring(void **at, MapCall *call, Py_ssize_t start, Py_ssize_t n,
             gather(at[k], call.data[k] + start * call.steps[k], call.steps[k], n, call.dtype)
 
 
+cdef inline Py_ssize_t before_line(MapCall *call, Py_ssize_t start) noexcept nogil:
+    """How many elements of the result come before the next cache line: vectors that straddle two lines cost a fifth of the bandwidth."""
+    return <Py_ssize_t>(-<size_t>(call.data[0] + start * call.steps[0]) & 63) // itemsize(call.dtype)
+
+
 cdef void map_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef MapCall *call = <MapCall *>context
     cdef double buffers[4 * BLOCK]
     cdef float room[MAX_PARAMS]
     cdef void *at[4]
     cdef void *p = params_of(call, room)
-    cdef Py_ssize_t n, k, ready = 0
+    cdef Py_ssize_t n = BLOCK if stop - start > BLOCK else stop - start, head, k, ready = 0
     for k in range(call.inputs + 1):
         ready += direct(call, k)
-    n = stop - start if ready == call.inputs + 1 else BLOCK
+    if ready == call.inputs + 1:
+        head = before_line(call, start)
+        n = head if 0 < head < stop - start else stop - start
     while start < stop:
-        n = n if stop - start > n else stop - start
         bring(at, call, start, n, buffers)
         at[0] = <void *>(call.data[0] + start * call.steps[0]) if direct(call, 0) else <void *>buffers
         call.kernel(at[0], at[1], at[2], at[3], p, n)
         if not direct(call, 0):
             scatter(call.data[0] + start * call.steps[0], call.steps[0], buffers, n, call.dtype)
         start += n
+        n = stop - start if ready == call.inputs + 1 or stop - start < BLOCK else BLOCK
 
 
 cdef void run_map(MapCall *call, Py_ssize_t n, double cost) noexcept nogil:

@@ -25,6 +25,7 @@ cdef extern from "Python.h":
 cnp.import_array()
 
 cdef enum:
+    SMALL = 512         # elements below which it does not pay to align the call to cache lines
     KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
 cdef PyObject *OUT = <PyObject *>"out"
 cdef PyObject *NONE = <PyObject *>None
@@ -140,12 +141,15 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     call.data[0] = <char *>cnp.PyArray_DATA(out)
     for k in range(3):
         call.data[k + 1] = <char *>cnp.PyArray_DATA(<cnp.ndarray>args[k]) if k < self.arrays else NULL
-    if n * self.cost < KEEP_GIL:
+    if n < SMALL:
         call.kernel(call.data[0], call.data[1], call.data[2], call.data[3], params_of(&call, room), n)
         return out
     call.inputs = self.arrays
     for k in range(4):
         call.steps[k] = itemsize(dtype)
+    if n * self.cost < KEEP_GIL:
+        run_map(&call, n, 0)
+        return out
     with nogil:
         run_map(&call, n, self.cost * (2 if dtype == DOUBLE else 1))
     return out
