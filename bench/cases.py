@@ -42,3 +42,15 @@ def ours(case, backend, how=measure.in_place, arrays=None):
     """One of our backends as a contender, in place or as `how` says."""
     arrays = case.arrays() if arrays is None else arrays
     return how(measure.call(fa.get_backend(backend), case.op), case.op, arrays, case.keywords)
+
+
+def entries(case, backend, arrays):
+    """``{how: contender}`` for each way in which one of our backends can be called: like a peer where the result is one array."""
+    op = case.op
+    if peers.one_result(op):
+        function = functools.partial(measure.call(fa.get_backend(backend), op), **case.keywords)
+        way = peers.Way(backend, lambda some, out: functools.partial(function, *some, out=out))
+        hows = [peers.OUT] if peers.overwritten(op, arrays, case.axis) is None else [peers.IN_PLACE, peers.OUT]
+        return {how: peers.Peer(peers.Library(), way, how, op, arrays, axis=case.axis) for how in hows}
+    hows = {peers.OUT: measure.into, **({peers.IN_PLACE: measure.in_place} if op.page == "losses" and op.is_backward else {})}
+    return {name: ours(case, backend, how, arrays) for name, how in hows.items()}

@@ -27,7 +27,7 @@ class Jax(peers.Library):
         jax.config.update("jax_enable_x64", True)
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_cpu_enable_async_dispatch", False)  # else one core passes each call between two threads
-        self.jax, self.version = jax, jax.__version__
+        self.jax, self.version, self.shared = jax, jax.__version__, (None, ())
         self.spaces = {"jax.nn": jax.nn, "jax.scipy.special": jax.scipy.special, "jax.numpy": jax.numpy}
 
     def set_threads(self, count):
@@ -65,11 +65,9 @@ class Jax(peers.Library):
         compiled, donating = self.jax.jit(function), {}
 
         def make(arrays, place):
-            if place is None:
-                return functools.partial(self.call, compiled, [list(map(self.put, arrays))])
-            if place not in donating:
+            if place is not None and place not in donating:
                 donating[place] = self.jax.jit(function, donate_argnums=place)
-            return functools.partial(self.call, donating[place])
+            return functools.partial(self.call, compiled if place is None else donating[place])
 
         return peers.Way(label, make, (peers.NEW, peers.IN_PLACE) if peers.one_result(op) else (peers.NEW,))
 
@@ -77,16 +75,20 @@ class Jax(peers.Library):
         return self.jax.block_until_ready(self.jax.numpy.array(array))
 
     def call(self, function, cell):
-        return self.jax.block_until_ready(function(*cell[0]))
+        return self.jax.block_until_ready(function(*cell))
 
-    def ready(self, way, how, op, arrays, axis):
+    def ready(self, way, how, op, arrays, axis, share=False):
+        if not (share and arrays is self.shared[0]):
+            self.shared = arrays, list(map(self.put, arrays))
+        cell = list(self.shared[1])
         if how == peers.NEW:
-            return peers.Ready(way.make(arrays, None))
-        place, cell = peers.overwritten(op, arrays, axis), [list(map(self.put, arrays))]
+            return peers.Ready(functools.partial(way.make(arrays, None), cell))
+        place = peers.overwritten(op, arrays, axis)
 
         def restore():
-            cell[0][place] = self.put(arrays[place])
+            cell[place] = self.put(arrays[place])
 
+        restore()
         return peers.Ready(functools.partial(way.make(arrays, place), cell), restore=restore)
 
 

@@ -102,17 +102,28 @@ class Library:
         """A result, or several, as arrays."""
         return tuple(map(np.asarray, result)) if isinstance(result, tuple) else np.asarray(result)
 
-    def ready(self, way, how, op, arrays, axis):
-        """Prepare a call on these arrays, which stay as they are: what is overwritten is a copy."""
+    def ready(self, way, how, op, arrays, axis, share=False):
+        """Prepare a call on these arrays, which stay as they are: what is overwritten is a copy.
+
+        Calls that `share` write to the same memory, each after it has restored what it overwrites.
+        """
         if how == NEW:
             return Ready(way.make(arrays, None))
+        memory = scratch if share else lambda how, shape, dtype: np.empty(shape, dtype)
         if how == OUT:
-            out = np.empty(result_shape(op, arrays, axis), arrays[0].dtype)
+            out = memory(how, result_shape(op, arrays, axis), arrays[0].dtype)
             return Ready(way.make(arrays, out), out)
         place = overwritten(op, arrays, axis)
         original, arrays = arrays[place], list(arrays)
-        target = arrays[place] = original.copy()
+        target = arrays[place] = memory(how, original.shape, original.dtype)
+        np.copyto(target, original)
         return Ready(way.make(arrays, target), target, lambda: np.copyto(target, original))
+
+
+@functools.lru_cache(maxsize=2)
+def scratch(how, shape, dtype):
+    """Memory to write to, the same for all: to fault in the pages of large arrays takes longer than to fill them."""
+    return np.empty(shape, dtype)
 
 
 @functools.cache
@@ -309,16 +320,16 @@ def evaluate(op, name, arrays, x=None, axis=-1):
 
 
 class Peer(measure.Contender):
-    """A way of a library as a contender: it rotates over prepared buffers, as ours do."""
+    """A way of a library as a contender: it rotates over prepared buffers, or shares memory that does not fit in the cache."""
 
-    def __init__(self, name, way, how, op, arrays, x=None, axis=-1):
-        source, arrays = library(name), given(op, way, arrays, x)
+    def __init__(self, source, way, how, op, arrays, x=None, axis=-1):
+        arrays = given(op, way, arrays, x)
         many = measure.buffers(arrays)
         copies = [[a.copy() for a in arrays] if many > 1 else arrays for _ in range(many)]
-        ready = [source.ready(way, how, op, some, axis) for some in copies]
+        ready = [source.ready(way, how, op, some, axis, share=many == 1) for some in copies]
         restores = [one.restore for one in ready if one.restore]
         super().__init__((one.call for one in ready), (lambda: [restore() for restore in restores]) if restores else None)
-        self.library, self.way, self.how = name, way, how
+        self.way, self.how = way, how
 
     def round(self):
         with self.way.context():
@@ -333,7 +344,7 @@ def contenders(op, name, arrays, x=None, axis=-1):
     dtype = next(a.dtype.name for a in arrays if a.dtype.kind == "f")
     ways = believed(op, name, dtype, axis) or ()
     prepared = any(how == OUT for _, how in ways)
-    return [Peer(name, way, how, op, arrays, x, axis) for way, how in ways if how != NEW or not prepared]
+    return [Peer(library(name), way, how, op, arrays, x, axis) for way, how in ways if how != NEW or not prepared]
 
 
 def products(options):

@@ -31,9 +31,10 @@ WIDTHS, QUICK_WIDTHS = (10, 128, 1000, 1024, 50257), (10, 1000, 50257)
 LABELLED = ((1000, 10), (64, 1000), (1000, 128), (16, 50257))
 ROWS_TOGETHER, LARGEST_OTHER = 1_000_000, 1_000_000
 SECONDS, QUICK_SECONDS = 0.06, 0.015  # for each contender that is near the front
-FAR, BEHIND, SIBLING = 20, 3, 1.05  # how many times as long as the best of all, of all, of the same library: then it gets few turns
+FAR, BEHIND, SIBLING = 20, 3, 1.1  # how many times as long as the best of all, of all, of the same library: then it gets few turns
+ROUND = 1e-4  # seconds that a round lasts at least
 BURST, SHORT = 3, 5e-3  # rounds in a turn, after the first of which caches are warm, where they last no longer than so many seconds
-FEW, ENOUGH = 2, 5  # turns of those who are behind, and of everyone else at least, unless they take long
+FEW, ENOUGH, LONG = 2, 5, 0.1  # turns of those who are behind, and of everyone else at least, unless a call takes long
 
 
 # ---- cases ------------------------------------------------------------------------------------------------------------
@@ -65,20 +66,11 @@ def entrants(case):
     arrays, x = case.given()
     found = {}
     for name in cases.BACKENDS:
-        if measure.overwritten(case.op, arrays, sample_result(case)) is not None:
-            found[name, peers.IN_PLACE] = cases.ours(case, name, measure.in_place, arrays)
-        found[name, peers.OUT] = cases.ours(case, name, measure.into, arrays)
+        found.update({(name, how): contender for how, contender in cases.entries(case, name, arrays).items()})
     for name in peers.LIBRARIES:
         for peer in peers.contenders(case.op, name, arrays, x, case.axis):
             found[name, f"{peer.way.label}, {peer.how}"] = peer
     return found
-
-
-def sample_result(case):
-    """A result of the case's kind, from which `measure` sees whether it can be written over an argument."""
-    if case.op.page == "losses" or case.op.kind == "pick":
-        return None
-    return np.empty(peers.result_shape(case.op, case.arrays(), case.axis), case.dtype)
 
 
 # ---- the race ---------------------------------------------------------------------------------------------------------
@@ -88,9 +80,10 @@ def race(contenders, seconds):
     """The best seconds per call of each contender by its key, by rounds in turn; who is far behind gets few of them."""
     best, spent, turns = {}, dict.fromkeys(contenders, 0.0), 0
     for key, contender in contenders.items():
-        contender.round()  # compiles, faults pages in, fills caches
-        contender.calibrate(1e-4)
-        best[key] = contender.round()
+        first = contender.round()  # compiles, faults pages in, fills caches
+        if first * len(contender.calls) < ROUND:
+            contender.calibrate(ROUND)
+        best[key] = contender.round() if first < SHORT else first
     active = list(contenders)
     gc.disable()
     try:
@@ -113,12 +106,12 @@ def goes_on(key, best, spent, turns, seconds):
     """Whether a contender gets another turn: those near the front for their time, others for a few turns."""
     if best[key] > FAR * min(best.values()):
         return False
-    if turns < FEW:
+    if turns < FEW and best[key] < LONG:
         return True
     if best[key] > BEHIND * min(best.values()):
         return False
     sibling = min(value for (name, _), value in best.items() if name == key[0])
-    return spent < seconds * (1 if turns >= ENOUGH else 4) and (turns < ENOUGH or best[key] < SIBLING * sibling)
+    return spent < seconds * (1 if turns >= ENOUGH else 4) and ((turns < ENOUGH and spent < seconds) or best[key] < SIBLING * sibling)
 
 
 def measured(case, seconds, before=None):

@@ -133,7 +133,8 @@ def test_contenders_compute_the_same(group):
 
 def parts(result):
     found = result if isinstance(result, tuple) else (result,)
-    return [np.asarray(part.detach() if hasattr(part, "detach") else part) for part in found]
+    arrays = [np.asarray(part.detach() if hasattr(part, "detach") else part) for part in found]
+    return [array.copy() for array in arrays]  # others may write to the same memory
 
 
 # ---- report -----------------------------------------------------------------------------------------------------------

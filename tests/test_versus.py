@@ -50,7 +50,9 @@ def test_large_arguments_repeat_smaller_ones(monkeypatch):
 
 
 class Fake:
-    """A contender that takes so many seconds, and counts its rounds."""
+    """A contender that says that it takes so many tenths of a millisecond, and counts its rounds."""
+
+    calls = (None,)
 
     def __init__(self, *seconds):
         self.seconds, self.rounds = seconds, 0
@@ -60,14 +62,14 @@ class Fake:
 
     def round(self):
         self.rounds += 1
-        return self.seconds[min(self.rounds, len(self.seconds)) - 1]
+        return 1e-4 * self.seconds[min(self.rounds, len(self.seconds)) - 1]
 
 
 def test_the_best_round_counts_and_those_far_behind_get_few():
     front, behind, far = Fake(9.0, 5.0, 3.0, 1.0, 2.0), Fake(4.0), Fake(30.0)
     contenders = {("cython", "out"): front, ("numpy", ""): behind, ("scipy", ""): far}
-    best = versus.race(contenders, 1e-3)
-    assert list(best.values()) == [1.0, 4.0, 30.0]
+    best = versus.race(contenders, 0.05)
+    assert list(best.values()) == [1e-4, 4e-4, 30e-4]
     assert front.rounds > versus.BURST * versus.ENOUGH
     assert behind.rounds == 2 + versus.BURST * versus.FEW
     assert far.rounds < 2 + versus.BURST * versus.FEW
@@ -75,7 +77,7 @@ def test_the_best_round_counts_and_those_far_behind_get_few():
 
 def test_a_slower_way_of_the_same_library_is_given_up():
     fast, slow, other = Fake(1.0), Fake(1.2), Fake(1.2)
-    versus.race({("torch", "a"): fast, ("torch", "b"): slow, ("jax", ""): other}, 1e-3)
+    versus.race({("torch", "a"): fast, ("torch", "b"): slow, ("jax", ""): other}, 0.05)
     assert slow.rounds == 2 + versus.BURST * versus.ENOUGH < other.rounds
 
 
