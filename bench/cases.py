@@ -52,5 +52,5 @@ def entries(case, backend, arrays):
         way = peers.Way(backend, lambda some, out: functools.partial(function, *some, out=out))
         hows = [peers.OUT] if peers.overwritten(op, arrays, case.axis) is None else [peers.IN_PLACE, peers.OUT]
         return {how: peers.Peer(peers.Library(), way, how, op, arrays, axis=case.axis) for how in hows}
-    hows = {peers.OUT: measure.into, **({peers.IN_PLACE: measure.in_place} if op.page == "losses" and op.is_backward else {})}
+    hows = {peers.OUT: measure.into, **({peers.IN_PLACE: measure.in_place} if op.kind != "pick" and op.is_backward else {})}
     return {name: ours(case, backend, how, arrays) for name, how in hows.items()}
