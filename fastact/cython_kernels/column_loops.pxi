@@ -1,27 +1,34 @@
-# The same row loops for rows that stand side by side (element i of row j at i * stride + j): 256 columns at a time, one addition order.
+# The same row loops for rows that stand side by side (element i of row j at i * stride + j): up to 256 columns at a time, in groups of
+# 16 columns, with the order of addition of a single row. What is done to a group takes its number of columns, as in row_loops.pxi.
+
+cdef inline void raise_tops(real *top, const real *x, Py_ssize_t count) noexcept nogil:
+    cdef real v[LANES]
+    load(v, x, count, -INFINITY)
+    raise_top(top, v)
 
 cdef inline void column_tops(real *top, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:
-    cdef real v[LANES]
-    cdef Py_ssize_t i, g
+    cdef Py_ssize_t i, g, full = width - width % LANES
     for g from 0 <= g < width by LANES:
         fill(top + g, -INFINITY)
     for i in range(n):
-        for g from 0 <= g < width by LANES:
-            load(v, x + i * stride + g, width - g, -INFINITY)
-            raise_top(top + g, v)
+        for g from 0 <= g < full by LANES:
+            raise_tops(top + g, x + i * stride + g, LANES)
+        if full < width:
+            raise_tops(top + full, x + i * stride + full, width - full)
 
 cdef inline void clear(real *lanes, Py_ssize_t width, Py_ssize_t used) noexcept nogil:
-    cdef Py_ssize_t k, j
+    cdef Py_ssize_t k, g
     for k in range(used):
-        for j in range(width):
-            lanes[k * COLUMNS + j] = 0
+        for g from 0 <= g < width by LANES:
+            fill(lanes + k * COLUMNS + g, 0)
 
 cdef inline void fold(real *lanes, Py_ssize_t width, Py_ssize_t half, Py_ssize_t used) noexcept nogil:
     """Add lane k + half to lane k, of the lanes that are used: the others would add nothing."""
-    cdef Py_ssize_t k, j
+    cdef Py_ssize_t k, g, j
     for k in range(half if half < used - half else used - half):
-        for j in range(width):
-            lanes[k * COLUMNS + j] += lanes[(k + half) * COLUMNS + j]
+        for g from 0 <= g < width by LANES:
+            for j in range(g, g + LANES):
+                lanes[k * COLUMNS + j] += lanes[(k + half) * COLUMNS + j]
 
 cdef inline void add_lanes(double *total, real *lanes, Py_ssize_t width, Py_ssize_t used) noexcept nogil:
     """Add every column's lanes by halving, in the order of `halve`, to the column's total."""
@@ -36,15 +43,33 @@ cdef inline void add_lanes(double *total, real *lanes, Py_ssize_t width, Py_ssiz
 cdef inline Py_ssize_t lanes_used(Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     return stop - start if stop - start < LANES else LANES
 
+
+cdef inline void store_column_terms(real *y, const real *x, const real *top, real *lane, Py_ssize_t count,
+                                    real (*term)(real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef Py_ssize_t j
+    load(v, x, count, 0)
+    for j in range(LANES):
+        v[j] = term(v[j], top[j])
+        lane[j] += v[j]
+    store(y, v, count)
+
+cdef inline void finish_terms(real *y, const real *total, Py_ssize_t count, real (*finish)(real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef Py_ssize_t j
+    load(v, y, count, 0)
+    for j in range(LANES):
+        v[j] = finish(v[j], total[j])
+    store(y, v, count)
+
 cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                                    real (*term)(real, real) noexcept nogil,
                                    real (*finish)(real, real) noexcept nogil) noexcept nogil:
     cdef real lanes[LANES * COLUMNS]
     cdef real top[COLUMNS]
-    cdef real v[LANES]
     cdef double total[COLUMNS]
     cdef real *lane
-    cdef Py_ssize_t start, stop, i, g, j
+    cdef Py_ssize_t start, stop, i, g, j, full = width - width % LANES
     column_tops(top, x, n, width, stride)
     for j in range(width):
         total[j] = 0
@@ -52,73 +77,91 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
         stop = start + BLOCK if start + BLOCK < n else n
         clear(lanes, width, lanes_used(start, stop))
         for i in range(start, stop):
-            for g from 0 <= g < width by LANES:
-                lane = lanes + (i % LANES) * COLUMNS + g
-                load(v, x + i * stride + g, width - g, 0)
-                for j in range(LANES):
-                    v[j] = term(v[j], top[g + j])
-                    lane[j] += v[j]
-                store(y + i * stride + g, v, width - g)
+            lane = lanes + (i % LANES) * COLUMNS
+            for g from 0 <= g < full by LANES:
+                store_column_terms(y + i * stride + g, x + i * stride + g, top + g, lane + g, LANES, term)
+            if full < width:
+                store_column_terms(y + i * stride + full, x + i * stride + full, top + full, lane + full, width - full, term)
         add_lanes(total, lanes, width, lanes_used(start, stop))
     for j in range(width):
         top[j] = <real>total[j]
     for i in range(n):
-        for g from 0 <= g < width by LANES:
-            load(v, y + i * stride + g, width - g, 0)
-            for j in range(LANES):
-                v[j] = finish(v[j], top[g + j])
-            store(y + i * stride + g, v, width - g)
+        for g from 0 <= g < full by LANES:
+            finish_terms(y + i * stride + g, top + g, LANES, finish)
+        if full < width:
+            finish_terms(y + i * stride + full, top + full, width - full, finish)
 
 
-cdef inline void column_excess(real *excess, const real *top, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                               real (*term)(real, real) noexcept nogil) noexcept nogil:
-    cdef real lanes[LANES * COLUMNS]
+cdef inline void add_column_excess(real *y, const real *x, const real *top, real *lane, real *tie, Py_ssize_t count,
+                                   real (*term)(real, real) noexcept nogil) noexcept nogil:
     cdef real v[LANES]
+    cdef real e[LANES]
+    cdef Py_ssize_t j
+    load(v, x, count, 0)
+    for j in range(LANES):
+        e[j] = term(v[j], top[j])
+        tie[j] += <real>1 if v[j] == top[j] else <real>0
+        lane[j] += <real>0 if v[j] == top[j] else e[j]
+    if y is not NULL:
+        store(y, e, count)
+
+cdef inline void column_excess(real *excess, real *y, const real *top, const real *x, Py_ssize_t n, Py_ssize_t width,
+                               Py_ssize_t stride, real (*term)(real, real) noexcept nogil) noexcept nogil:
+    """The sum of each column's terms without one maximum; the terms are stored too where `y` is given."""
+    cdef real lanes[LANES * COLUMNS]
     cdef double total[COLUMNS]
     cdef double tied[COLUMNS]
     cdef real ties[COLUMNS]
     cdef real *lane
-    cdef real e
-    cdef Py_ssize_t start, stop, i, g, j
+    cdef real *to = NULL
+    cdef Py_ssize_t start, stop, i, g, j, full = width - width % LANES
     for j in range(width):
         total[j] = 0
         tied[j] = 0
-        ties[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
         clear(lanes, width, lanes_used(start, stop))
+        for g from 0 <= g < width by LANES:
+            fill(ties + g, 0)
         for i in range(start, stop):
-            for g from 0 <= g < width by LANES:
-                lane = lanes + (i % LANES) * COLUMNS + g
-                load(v, x + i * stride + g, width - g, 0)
-                for j in range(LANES):
-                    e = term(v[j], top[g + j])
-                    ties[g + j] += <real>1 if v[j] == top[g + j] else <real>0
-                    lane[j] += <real>0 if v[j] == top[g + j] else e
+            lane = lanes + (i % LANES) * COLUMNS
+            if y is not NULL:
+                to = y + i * stride
+            for g from 0 <= g < full by LANES:
+                add_column_excess(to + g if to is not NULL else NULL, x + i * stride + g, top + g, lane + g, ties + g, LANES, term)
+            if full < width:
+                add_column_excess(to + full if to is not NULL else NULL, x + i * stride + full, top + full, lane + full, ties + full,
+                                  width - full, term)
         for j in range(width):
             tied[j] += ties[j]
-            ties[j] = 0
         add_lanes(total, lanes, width, lanes_used(start, stop))
     for j in range(width):
         excess[j] = <real>(total[j] + (tied[j] - 1))
+
+cdef inline void finish_shifts(real *y, const real *x, const real *top, const real *total, Py_ssize_t count,
+                               real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef Py_ssize_t j
+    load(v, x, count, 0)
+    for j in range(LANES):
+        v[j] = finish(v[j], top[j], total[j])
+    store(y, v, count)
 
 cdef inline void shift_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                                real (*term)(real, real) noexcept nogil, real (*sum_up)(real, real) noexcept nogil,
                                real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     cdef real top[COLUMNS]
     cdef real total[COLUMNS]
-    cdef real v[LANES]
-    cdef Py_ssize_t i, g, j
+    cdef Py_ssize_t i, g, j, full = width - width % LANES
     column_tops(top, x, n, width, stride)
-    column_excess(total, top, x, n, width, stride, term)
+    column_excess(total, <real *>NULL, top, x, n, width, stride, term)
     for j in range(width):
         total[j] = sum_up(top[j], total[j])
     for i in range(n):
-        for g from 0 <= g < width by LANES:
-            load(v, x + i * stride + g, width - g, 0)
-            for j in range(LANES):
-                v[j] = finish(v[j], top[g + j], total[g + j])
-            store(y + i * stride + g, v, width - g)
+        for g from 0 <= g < full by LANES:
+            finish_shifts(y + i * stride + g, x + i * stride + g, top + g, total + g, LANES, finish)
+        if full < width:
+            finish_shifts(y + i * stride + full, x + i * stride + full, top + full, total + full, width - full, finish)
 
 cdef inline void reduce_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                                 real (*term)(real, real) noexcept nogil,
@@ -127,10 +170,21 @@ cdef inline void reduce_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t
     cdef real excess[COLUMNS]
     cdef Py_ssize_t j
     column_tops(top, x, n, width, stride)
-    column_excess(excess, top, x, n, width, stride, term)
+    column_excess(excess, <real *>NULL, top, x, n, width, stride, term)
     for j in range(width):
         y[j] = finish(top[j], excess[j])
 
+
+cdef inline void finish_products(real *out, const real *a, const real *b, const real *total, Py_ssize_t count,
+                                 real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef real w[LANES]
+    cdef Py_ssize_t j
+    load(v, a, count, 0)
+    load(w, b, count, 0)
+    for j in range(LANES):
+        v[j] = finish(v[j], w[j], total[j])
+    store(out, v, count)
 
 cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                                   real (*term)(real, real) noexcept nogil,
@@ -138,32 +192,29 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
     cdef real lanes[LANES * COLUMNS]
     cdef double total[COLUMNS]
     cdef real sums[COLUMNS]
-    cdef real v[LANES]
-    cdef real w[LANES]
     cdef real *lane
-    cdef Py_ssize_t start, stop, i, g, j
+    cdef Py_ssize_t start, stop, i, g, j, full = width - width % LANES, here
     for j in range(width):
         total[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
         clear(lanes, width, lanes_used(start, stop))
         for i in range(start, stop):
-            for g from 0 <= g < width by LANES:
-                lane = lanes + (i % LANES) * COLUMNS + g
-                load(v, a + i * stride + g, width - g, 0)
-                load(w, b + i * stride + g, width - g, 0)
-                for j in range(LANES):
-                    lane[j] += term(v[j], w[j])
+            lane = lanes + (i % LANES) * COLUMNS
+            for g from 0 <= g < full by LANES:
+                add_products(a + i * stride + g, b + i * stride + g, lane + g, LANES, term)
+            if full < width:
+                add_products(a + i * stride + full, b + i * stride + full, lane + full, width - full, term)
         add_lanes(total, lanes, width, lanes_used(start, stop))
     for j in range(width):
         sums[j] = <real>total[j]
     for i in range(n):
-        for g from 0 <= g < width by LANES:
-            load(v, a + i * stride + g, width - g, 0)
-            load(w, b + i * stride + g, width - g, 0)
-            for j in range(LANES):
-                v[j] = finish(v[j], w[j], sums[g + j])
-            store(out + i * stride + g, v, width - g)
+        for g from 0 <= g < full by LANES:
+            here = i * stride + g
+            finish_products(out + here, a + here, b + here, sums + g, LANES, finish)
+        if full < width:
+            here = i * stride + full
+            finish_products(out + here, a + here, b + here, sums + full, width - full, finish)
 
 cdef inline void spread_columns(real *out, const real *a, const real *b, const real *c, Py_ssize_t n, Py_ssize_t width,
                                 Py_ssize_t stride, real (*finish)(real, real, real) noexcept nogil) noexcept nogil:

@@ -78,14 +78,14 @@ cdef inline void fill(real *v, real value) noexcept nogil:
 
 cdef inline void load(real *v, const real *x, Py_ssize_t count, real padding) noexcept nogil:
     """Up to 16 elements of `x`; what is missing is `padding`, which the caller chooses so that it adds nothing."""
-    cdef Py_ssize_t j
+    cdef int j, some
     if count >= LANES:
         for j in range(LANES):
             v[j] = x[j]
     else:
-        fill(v, padding)
-        for j in range(count):
-            v[j] = x[j]
+        some = <int>count
+        for j in range(LANES):
+            v[j] = x[j] if j < some else padding    # a masked load
 
 cdef inline void store(real *y, const real *v, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t j

@@ -1,4 +1,15 @@
-# The loops over one contiguous row: a maximum, one pass of terms that are summed in lanes, one pass that finishes.
+# The loops over one contiguous row: a maximum, one pass of terms that are summed in lanes, one pass that finishes. What is done to a
+# group of 16 elements takes their number: called with the constant 16 for all but the last group, it works in registers.
+
+cdef inline void store_terms(real *y, const real *x, real top, real *lane, Py_ssize_t count,
+                             real (*term)(real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef Py_ssize_t j
+    load(v, x, count, -INFINITY)
+    for j in range(LANES):
+        v[j] = term(v[j], top)
+        lane[j] += v[j]
+    store(y, v, count)
 
 cdef inline void normalise_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
                                real (*finish)(real, real) noexcept nogil) noexcept nogil:
@@ -6,49 +17,48 @@ cdef inline void normalise_row(real *y, const real *x, Py_ssize_t n, real (*term
     cdef real top = row_top(x, n)
     cdef double total = 0
     cdef real lane[LANES]
-    cdef real v[LANES]
-    cdef Py_ssize_t start, stop, full, i, j
+    cdef Py_ssize_t start, stop, full, i
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
-        full = stop - (stop - start) % LANES
+        full = stop - stop % LANES
         fill(lane, 0)
         for i from start <= i < full by LANES:
-            load(v, x + i, LANES, 0)
-            for j in range(LANES):
-                v[j] = term(v[j], top)
-                lane[j] += v[j]
-            store(y + i, v, LANES)
+            store_terms(y + i, x + i, top, lane, LANES, term)
         if full < stop:
-            load(v, x + full, stop - full, -INFINITY)
-            for j in range(LANES):
-                v[j] = term(v[j], top)
-                lane[j] += v[j]
-            store(y + full, v, stop - full)
+            store_terms(y + full, x + full, top, lane, stop - full, term)
         total += halve(lane)
     for i in range(n):
         y[i] = finish(y[i], <real>total)
 
+
+cdef inline void add_excess(real *y, const real *x, real top, real *lane, real *tie, Py_ssize_t count,
+                            real (*term)(real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef real e[LANES]
+    cdef Py_ssize_t j
+    load(v, x, count, -INFINITY)
+    for j in range(LANES):
+        e[j] = term(v[j], top)
+        tie[j] += <real>1 if v[j] == top else <real>0
+        lane[j] += <real>0 if v[j] == top else e[j]
+    if y is not NULL:
+        store(y, e, count)
 
 cdef inline real row_excess(real *y, const real *x, real top, Py_ssize_t n, real (*term)(real, real) noexcept nogil) noexcept nogil:
     """The sum of a row's terms without one maximum; the terms are stored too where `y` is given."""
     cdef double total = 0, ties = 0
     cdef real lane[LANES]
     cdef real tie[LANES]
-    cdef real v[LANES]
-    cdef real e[LANES]
-    cdef Py_ssize_t start, stop, i, j
+    cdef Py_ssize_t start, stop, full, i
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
+        full = stop - stop % LANES
         fill(lane, 0)
         fill(tie, 0)
-        for i from start <= i < stop by LANES:
-            load(v, x + i, stop - i, -INFINITY)
-            for j in range(LANES):
-                e[j] = term(v[j], top)
-                tie[j] += <real>1 if v[j] == top else <real>0
-                lane[j] += <real>0 if v[j] == top else e[j]
-            if y is not NULL:
-                store(y + i, e, stop - i)
+        for i from start <= i < full by LANES:
+            add_excess(y + i if y is not NULL else NULL, x + i, top, lane, tie, LANES, term)
+        if full < stop:
+            add_excess(y + full if y is not NULL else NULL, x + full, top, lane, tie, stop - full, term)
         total += halve(lane)
         ties += halve(tie)
     return <real>(total + (ties - 1))
@@ -67,22 +77,30 @@ cdef inline void reduce_row(real *y, const real *x, Py_ssize_t n, real (*term)(r
     y[0] = finish(top, row_excess(<real *>NULL, x, top, n, term))
 
 
+cdef inline void add_products(const real *a, const real *b, real *lane, Py_ssize_t count,
+                              real (*term)(real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef real w[LANES]
+    cdef Py_ssize_t j
+    load(v, a, count, 0)
+    load(w, b, count, 0)
+    for j in range(LANES):
+        lane[j] += term(v[j], w[j])
+
 cdef inline void contract_row(real *out, const real *a, const real *b, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
                               real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     """Sum the terms of two rows, then combine both rows with that sum."""
     cdef double total = 0
     cdef real lane[LANES]
-    cdef real v[LANES]
-    cdef real w[LANES]
-    cdef Py_ssize_t start, stop, i, j
+    cdef Py_ssize_t start, stop, full, i
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
+        full = stop - stop % LANES
         fill(lane, 0)
-        for i from start <= i < stop by LANES:
-            load(v, a + i, stop - i, 0)
-            load(w, b + i, stop - i, 0)
-            for j in range(LANES):
-                lane[j] += term(v[j], w[j])
+        for i from start <= i < full by LANES:
+            add_products(a + i, b + i, lane, LANES, term)
+        if full < stop:
+            add_products(a + full, b + full, lane, stop - full, term)
         total += halve(lane)
     for i in range(n):
         out[i] = finish(a[i], b[i], <real>total)

@@ -19,6 +19,8 @@ cdef enum:
 
 cdef inline char *place(RowCall *call, int k, Py_ssize_t row) noexcept nogil:
     """Where operand k's row begins."""
+    if call.inner_count == 1:
+        return call.data[k] + row * call.outer[k]
     return call.data[k] + (row // call.inner_count) * call.outer[k] + (row % call.inner_count) * call.inner[k]
 
 
