@@ -10,7 +10,10 @@ MAP = "{T} *out, const {T} *a, const {T} *b, const {T} *c, const {T} *p, Py_ssiz
 ROWS = "{T} *out, const {T} *a, const {T} *b, const {T} *c, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride"
 PICK = "{T} *out, Py_ssize_t *which, const {T} *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride"
 PLACE = "{T} *out, const {T} *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride"
-ROW_LOSS = "{T} *grad, const {T} *x, const {T} *t, Py_ssize_t label, {T} at_label, {T} z_loss, {T} scale, Py_ssize_t n"
+ROW_LOSS = (
+    "double *values, {T} *grad, const {T} *x, const {T} *t, const Py_ssize_t *labels, const double *at_label, double z_loss, "
+    "double scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride"
+)
 LOOPS = {
     "normalise": ("a", "{op}_term", "{op}"),
     "shift": ("a", "{op}_term", "{op}_total", "{op}"),
@@ -57,7 +60,7 @@ def kernels(op):
     if op.kind == "row_loss":
         base = (op.forward or op).name
         names = ", ".join(scalar(base + suffix) for suffix in ("_term", "", "_gradient"))
-        return [("main", "double", ROW_LOSS, f"return row_loss(grad, x, t, label, at_label, z_loss, scale, n, {names})")]
+        return [("main", "void", ROW_LOSS, f"row_loss(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride, {names})")]
     main = elementwise(op, scalar(op.name), len(op.inputs), scaled=op.kind == "loss" and op.is_backward)
     roles = [("main", "void", MAP, main)]
     if op.kind == "channels" and op.is_backward:

@@ -2,15 +2,20 @@
 # written by setup.py from the register, names one loop and one scalar per operation. Kernels are serial and see contiguous data.
 
 from fastact.cython_kernels cimport activations, gates, losses, rows
+from fastact.cython_kernels.bits cimport bits32, bits64, from32, from64, u32, u64
 from fastact.cython_kernels.primitives cimport log1p, real, softmax_exp
 
 cdef extern from "<math.h>":
     const float INFINITY
 
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *) noexcept nogil
+
 cdef enum:
     LANES = 16      # partial sums of a row: element i goes to lane i % 16 ...
     BLOCK = 1024    # ... of its block of 1024, and blocks are added in double: the same bits for every layout and thread count
-    COLUMNS = 256   # columns handled together when the rows stand side by side: a kilobyte of each row, which the hardware fetches ahead
+    COLUMNS = 256   # columns handled together when the rows stand side by side: narrower pieces of memory are slow to fetch
+    AHEAD = 2       # rows fetched ahead there: a row of each column is a page or more away, where the hardware does not look
 
 
 # ---- map: elementwise -------------------------------------------------------------------------------------------------
@@ -104,6 +109,13 @@ cdef inline real halve(real *lane) noexcept nogil:
     for j in range(4):
         lane[j] += lane[j + 4]
     return (lane[0] + lane[2]) + (lane[1] + lane[3])
+
+cdef inline real only_if(bint chosen, real x) noexcept nogil:
+    """x or 0, by a mask: of a choice that is added the compiler makes two sums and a choice."""
+    if real is float:
+        return from32(bits32(x) & (<u32>0 - <u32>chosen))
+    else:
+        return from64(bits64(x) & (<u64>0 - <u64>chosen))
 
 cdef inline void raise_top(real *top, const real *v) noexcept nogil:
     """The larger of each pair; a nan in `v` is passed over, it comes back through the exponential."""

@@ -1,55 +1,162 @@
 # The loop of losses that give one number a row: cross-entropy against target weights t, given densely, by label, or both together.
+# A row's cost and the factor of its gradient are made of its maximum, its excess and the cost and sum of its dense weights.
+
+cdef inline void add_costs(const real *x, const real *t, real top, real *costs, real *weights, Py_ssize_t count,
+                           real (*cost)(real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef real w[LANES]
+    cdef Py_ssize_t j
+    load(v, x, count, 0)
+    load(w, t, count, 0)
+    for j in range(LANES):
+        costs[j] += cost(v[j], w[j], top, 0)
+        weights[j] += w[j]
 
 cdef inline void weigh_row(double *value, double *mass, const real *x, const real *t, real top, Py_ssize_t n,
                            real (*cost)(real, real, real, real) noexcept nogil) noexcept nogil:
-    """Add the cost of a row of dense weights, but for the row's log1p(excess), to `value`, and the weights to `mass`."""
+    """The cost of a row of dense weights, but for the row's log1p(excess), and the sum of the weights."""
     cdef real costs[LANES]
     cdef real weights[LANES]
-    cdef real v[LANES]
-    cdef real w[LANES]
-    cdef Py_ssize_t start, stop, i, j
+    cdef Py_ssize_t start, stop, full, i
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
+        full = stop - stop % LANES
         fill(costs, 0)
         fill(weights, 0)
-        for i from start <= i < stop by LANES:
-            load(v, x + i, stop - i, 0)
-            load(w, t + i, stop - i, 0)
-            for j in range(LANES):
-                costs[j] += cost(v[j], w[j], top, 0)
-                weights[j] += w[j]
+        for i from start <= i < full by LANES:
+            add_costs(x + i, t + i, top, costs, weights, LANES, cost)
+        if full < stop:
+            add_costs(x + full, t + full, top, costs, weights, stop - full, cost)
         value[0] += halve(costs)
         mass[0] += halve(weights)
 
-cdef inline double row_loss(real *grad, const real *x, const real *t, Py_ssize_t label, real at_label, real z_loss, real scale,
-                            Py_ssize_t n, real (*term)(real, real) noexcept nogil,
-                            real (*cost)(real, real, real, real) noexcept nogil,
-                            real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
-    """The cost of one row, and its gradient where `grad` is given; `grad` may be `x`, which is read before the terms overwrite it."""
+cdef inline void add_column_costs(const real *x, const real *t, const real *top, real *costs, real *weights, Py_ssize_t count,
+                                  real (*cost)(real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef real w[LANES]
+    cdef Py_ssize_t j
+    load(v, x, count, 0)
+    load(w, t, count, 0)
+    for j in range(LANES):
+        costs[j] += cost(v[j], w[j], top[j], 0)
+        weights[j] += w[j]
+
+cdef inline void weigh_columns(double *value, double *mass, const real *x, const real *t, const real *top, Py_ssize_t n,
+                               Py_ssize_t width, Py_ssize_t stride, real (*cost)(real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef real costs[LANES * COLUMNS]
+    cdef real weights[LANES * COLUMNS]
+    cdef Py_ssize_t start, stop, i, g, lane, used
+    for start from 0 <= start < n by BLOCK:
+        stop = start + BLOCK if start + BLOCK < n else n
+        used = lanes_used(start, stop)
+        clear(costs, width, used)
+        clear(weights, width, used)
+        for i in range(start, stop):
+            for g from 0 <= g < width by LANES:
+                lane = (i % LANES) * COLUMNS + g
+                add_column_costs(x + i * stride + g, t + i * stride + g, top + g, costs + lane, weights + lane, width - g, cost)
+        add_lanes(value, costs, width, used)
+        add_lanes(mass, weights, width, used)
+
+
+cdef inline void close_rows(double *values, real *factor, double *mass, const real *top, const real *excess, const real *at_target,
+                            const double *at_label, double z_loss, double scale, Py_ssize_t width,
+                            real (*cost)(real, real, real, real) noexcept nogil) noexcept nogil:
+    """Add to the costs of the dense weights what the labels, the excesses and the z-loss cost; the factors of the gradients."""
+    cdef real log_total[COLUMNS]
+    cdef double lse
+    cdef Py_ssize_t j
+    for j in range(width):
+        log_total[j] = log1p(excess[j])
+    for j in range(width):
+        values[j] += mass[j] * log_total[j] if mass[j] != 0 else 0
+    if at_label is not NULL:
+        for j in range(width):
+            values[j] += cost(at_target[j], <real>at_label[j], top[j], log_total[j])
+            mass[j] += <real>at_label[j]
+    for j in range(width):
+        lse = <double>top[j] + log_total[j]
+        values[j] += z_loss * lse * lse if z_loss != 0 else 0
+        factor[j] = <real>(scale * (mass[j] + 2 * z_loss * lse) / (1 + <double>excess[j]))
+
+cdef inline void loss_of_row(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels,
+                             const double *at_label, real z_loss, real scale, Py_ssize_t n,
+                             real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
+                             real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
     cdef real top = row_top(x, n)
-    cdef real at_target = x[label] if label >= 0 else 0
-    cdef double value = 0, mass = 0, lse, log_total
+    cdef real at_target = x[labels[0]] if labels is not NULL else 0
+    cdef double mass = 0
     cdef real excess, factor
     cdef Py_ssize_t i
+    values[0] = 0
     if t is not NULL:
-        weigh_row(&value, &mass, x, t, top, n, cost)
+        weigh_row(values, &mass, x, t, top, n, cost)
     excess = row_excess(grad, x, top, n, term)
-    log_total = log1p(excess)
-    value += mass * log_total if mass != 0 else 0
-    if label >= 0:
-        value += cost(at_target, at_label, top, <real>log_total)
-        mass += at_label
-    lse = top + log_total
-    value += z_loss * lse * lse if z_loss != 0 else 0
+    close_rows(values, &factor, &mass, &top, &excess, &at_target, at_label, z_loss, scale, 1, cost)
     if grad is NULL:
-        return value
-    factor = <real>(scale * (mass + 2 * z_loss * lse) / (1 + <double>excess))
+        return
     if t is NULL:
         for i in range(n):
             grad[i] = slope(grad[i], 0, factor, scale)
     else:
         for i in range(n):
             grad[i] = slope(grad[i], t[i], factor, scale)
-    if label >= 0:
-        grad[label] -= at_label * scale
-    return value
+    if labels is not NULL:
+        grad[labels[0]] -= <real>at_label[0] * scale
+
+cdef inline void finish_slopes(real *grad, const real *t, const real *factor, real scale, Py_ssize_t count,
+                               real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef real v[LANES]
+    cdef real w[LANES]
+    cdef Py_ssize_t j
+    load(v, grad, count, 0)
+    if t is not NULL:
+        load(w, t, count, 0)
+    else:
+        fill(w, 0)
+    for j in range(LANES):
+        v[j] = slope(v[j], w[j], factor[j], scale)
+    store(grad, v, count)
+
+cdef inline void loss_of_columns(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels,
+                                 const double *at_label, real z_loss, real scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                 real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
+                                 real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef real top[COLUMNS]
+    cdef real excess[COLUMNS]
+    cdef real factor[COLUMNS]
+    cdef real at_target[COLUMNS]
+    cdef double mass[COLUMNS]
+    cdef Py_ssize_t i, g, j, full = width - width % LANES
+    column_tops(top, x, n, width, stride)
+    for j in range(width):
+        values[j] = 0
+        mass[j] = 0
+    if labels is not NULL:
+        for j in range(width):
+            at_target[j] = x[labels[j] * stride + j]
+    if t is not NULL:
+        weigh_columns(values, mass, x, t, top, n, width, stride, cost)
+    column_excess(excess, grad, top, x, n, width, stride, term)
+    close_rows(values, factor, mass, top, excess, at_target, at_label, z_loss, scale, width, cost)
+    if grad is NULL:
+        return
+    for i in range(n):
+        for g from 0 <= g < full by LANES:
+            finish_slopes(grad + i * stride + g, t + i * stride + g if t is not NULL else NULL, factor + g, scale, LANES, slope)
+        if full < width:
+            finish_slopes(grad + i * stride + full, t + i * stride + full if t is not NULL else NULL, factor + full, scale,
+                          width - full, slope)
+    if labels is not NULL:
+        for j in range(width):
+            grad[labels[j] * stride + j] -= <real>at_label[j] * scale
+
+cdef inline void row_loss(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels, const double *at_label,
+                          double z_loss, double scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                          real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
+                          real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
+    """The costs of up to 256 rows, and the gradients where `grad` is given, which may be `x`; stride 1 is a single row."""
+    if stride == 1:
+        loss_of_row(values, grad, x, t, labels, at_label, <real>z_loss, <real>scale, n, term, cost, slope)
+    else:
+        loss_of_columns(values, grad, x, t, labels, at_label, <real>z_loss, <real>scale, n, width, stride, term, cost, slope)

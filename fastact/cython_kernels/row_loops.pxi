@@ -39,8 +39,8 @@ cdef inline void add_excess(real *y, const real *x, real top, real *lane, real *
     load(v, x, count, -INFINITY)
     for j in range(LANES):
         e[j] = term(v[j], top)
-        tie[j] += <real>1 if v[j] == top else <real>0
-        lane[j] += <real>0 if v[j] == top else e[j]
+        tie[j] += only_if(v[j] == top, <real>1)
+        lane[j] += only_if(v[j] != top, e[j])
     if y is not NULL:
         store(y, e, count)
 

@@ -74,9 +74,14 @@ cdef object real_dtype(object array):
     return None
 
 
+cdef bint is_ready(object array, object dtype):
+    """Whether an array is as kernels need it: of a dtype, in C order, aligned and native."""
+    return type(array) is np.ndarray and array.dtype == dtype and cnp.PyArray_ISCARRAY_RO(array)
+
+
 cdef object ready(object array, object dtype):
-    """The array as kernels need it, of a dtype, in C order, aligned and native: itself where it is so already."""
-    if type(array) is np.ndarray and array.dtype == dtype and cnp.PyArray_ISCARRAY_RO(array):
+    """The array as kernels need it: itself where it is so already, else a copy."""
+    if is_ready(array, dtype):
         return array
     with np.errstate(all="ignore"):     # casting may overflow
         return np.require(array, dtype, "CAE")

@@ -1,13 +1,17 @@
 # cython: language_level=3, cdivision=True
 """Losses of rows against class labels or dense weights (cross-entropy): labels are checked here, since they become indices."""
 
+from libc.string cimport memset
+
 cimport numpy as cnp
 
-from fastact.engine.blocks cimport DOUBLE, SINGLE
-from fastact.engine.calls cimport inherit_doc, only_known, ready
+from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, itemsize
+from fastact.engine.calls cimport inherit_doc, is_ready, only_known, ready
 from fastact.engine.function cimport Function
+from fastact.engine.rows cimport SHORT, TOGETHER, RowCall, pack, place, unpack
 from fastact.engine.threads cimport run_spans
 
+import math
 import operator
 
 import numpy as np
@@ -17,50 +21,86 @@ from fastact.engine.losses import check_dtype, check_reduction, gradient_target
 
 cnp.import_array()
 
-ctypedef double (*single_kernel)(float *grad, float *x, float *t, Py_ssize_t label, float at_label, float z_loss, float scale,
-                                 Py_ssize_t n) noexcept nogil
-ctypedef double (*double_kernel)(double *grad, double *x, double *t, Py_ssize_t label, double at_label, double z_loss, double scale,
-                                 Py_ssize_t n) noexcept nogil
+ctypedef void (*loss_kernel)(double *values, void *grad, void *x, void *t, Py_ssize_t *labels, double *at_label, double z_loss,
+                             double scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
+
+cdef enum:
+    TOGETHER_AT_MOST = 256      # rows that a kernel takes side by side
+    BESIDE = 16                 # fewer rows side by side are copied to be whole
 
 cdef struct RowLossCall:
-    void *kernel
-    bint wide                   # double
-    char *grad                  # or NULL
-    char *x
-    char *weights               # dense weights, a row each, or one row for all, or NULL
-    Py_ssize_t weight_step
+    RowCall rows                # gradient, predictions, dense weights
+    loss_kernel kernel
+    bint wants_gradient
+    bint weighted               # there are dense weights
+    Py_ssize_t stride           # between the elements of rows that stand side by side, else 1
     Py_ssize_t *labels          # or NULL
     double *class_weights       # of the labels, or NULL for 1
     double kept                 # the share of the target that smoothing leaves at the label
     double *values
     double z_loss
     double scale
-    Py_ssize_t n
+
+
+cdef void clear_ignored(RowLossCall *call, Py_ssize_t row, Py_ssize_t width, char *grad, Py_ssize_t stride) noexcept nogil:
+    """Rows whose label is to be ignored cost nothing and have no gradient."""
+    cdef Py_ssize_t size = itemsize(call.rows.dtype), i, j
+    for j in range(width):
+        if call.labels[row + j] < 0:
+            call.values[row + j] = 0
+            for i in range(call.rows.n if grad is not NULL else 0):
+                memset(grad + (i * stride + j) * size, 0, size)
+
+
+cdef void compute_rows(RowLossCall *call, Py_ssize_t row, Py_ssize_t width, void *grad, void *x, void *t, Py_ssize_t stride) noexcept nogil:
+    """Rows that the kernel can take at once; ignored labels are 0 for it."""
+    cdef double at_label[TOGETHER_AT_MOST]
+    cdef Py_ssize_t labels[TOGETHER_AT_MOST]
+    cdef Py_ssize_t j
+    cdef bint ignored = False
+    if call.labels is NULL:
+        call.kernel(call.values + row, grad, x, t, NULL, NULL, call.z_loss, call.scale, call.rows.n, width, stride)
+        return
+    for j in range(width):
+        ignored = ignored or call.labels[row + j] < 0
+        labels[j] = call.labels[row + j] if call.labels[row + j] > 0 else 0
+        at_label[j] = call.kept * (call.class_weights[labels[j]] if call.class_weights is not NULL else 1)
+    if width > 1 or not ignored:
+        call.kernel(call.values + row, grad, x, t, labels, at_label, call.z_loss, call.scale, call.rows.n, width, stride)
+    if ignored:
+        clear_ignored(call, row, width, <char *>grad, stride)
+
+
+cdef void packed_losses(RowLossCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Short rows: side by side on the stack, where the gradient takes the place of the predictions."""
+    cdef double x[SHORT * TOGETHER]
+    cdef double t[SHORT * TOGETHER]
+    cdef Py_ssize_t width
+    while start < stop:
+        width = TOGETHER if stop - start > TOGETHER else stop - start
+        pack(x, &call.rows, 1, start, width)
+        if call.weighted:
+            pack(t, &call.rows, 2, start, width)
+        compute_rows(call, start, width, x if call.wants_gradient else NULL, x, t if call.weighted else NULL, TOGETHER)
+        if call.wants_gradient:
+            unpack(x, &call.rows, start, width)
+        start += width
 
 
 cdef void row_loss_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef RowLossCall *call = <RowLossCall *>context
-    cdef Py_ssize_t size = 8 if call.wide else 4, row, label, i
-    cdef double at_label
-    cdef char *grad
-    cdef char *x
-    cdef char *t
-    for row in range(start, stop):
-        grad = call.grad + row * call.n * size if call.grad is not NULL else NULL
-        x = call.x + row * call.n * size
-        t = call.weights + row * call.weight_step if call.weights is not NULL else NULL
-        label = call.labels[row] if call.labels is not NULL else -1
-        at_label = call.kept * (call.class_weights[label] if call.class_weights is not NULL and label >= 0 else 1)
-        if call.labels is not NULL and label < 0:   # ignored
-            call.values[row] = 0
-            for i in range(call.n * size if grad is not NULL else 0):
-                grad[i] = 0
-        elif call.wide:
-            call.values[row] = (<double_kernel>call.kernel)(<double *>grad, <double *>x, <double *>t, label, at_label, call.z_loss,
-                                                            call.scale, call.n)
-        else:
-            call.values[row] = (<single_kernel>call.kernel)(<float *>grad, <float *>x, <float *>t, label, <float>at_label,
-                                                            <float>call.z_loss, <float>call.scale, call.n)
+    cdef Py_ssize_t width = 1
+    if call.stride == 1 and call.rows.n < SHORT and stop - start > 1:
+        packed_losses(call, start, stop)
+        return
+    while start < stop:
+        if call.stride > 1:
+            width = call.rows.inner_count - start % call.rows.inner_count
+            width = width if width < stop - start else stop - start
+            width = width if width < TOGETHER_AT_MOST else TOGETHER_AT_MOST
+        compute_rows(call, start, width, place(&call.rows, 0, start) if call.wants_gradient else NULL, place(&call.rows, 1, start),
+                     place(&call.rows, 2, start) if call.weighted else NULL, call.stride)
+        start += width
 
 
 cdef class RowLossFunction(Function):
@@ -89,23 +129,21 @@ cdef class RowLossFunction(Function):
         compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
         weight = self.class_weight(weight, classes)
         into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
-        rows = np.require(np.moveaxis(pred, axis, -1), compute, "CAE")
+        labels = dense = None
         if target.dtype.kind in "iu":
             labels, mass = self.labels(target, pred.shape, axis, operator.index(ignore_index), weight)
-            dense = None
             if label_smoothing:
                 dense = np.ascontiguousarray((np.ones(classes) if weight is None else weight) * (label_smoothing / classes), compute)
         else:
-            labels = None
             dense = self.dense(target, pred.shape, axis, weight, label_smoothing, compute)
-            mass = float(rows.size // classes)
+            mass = float(pred.size // classes)
         scale = 1.0 if reduction != "mean" else (1 / mass if mass else 0.0)
-        values = self.compute(rows, labels, weight, 1 - label_smoothing, dense, into, axis, z_loss, scale)
+        values = self.compute(pred, compute, labels, weight, 1 - label_smoothing, dense, into, axis, z_loss, scale)
         if reduction == "none":
-            value = values.astype(compute).reshape(rows.shape[:-1])
+            value = values.astype(compute).reshape(pred.shape[:axis] + pred.shape[axis + 1:])
             value = value if value.ndim else value[()]
         else:
-            total = values.sum()
+            total = add_up(<double *>cnp.PyArray_DATA(<cnp.ndarray>values), cnp.PyArray_SIZE(<cnp.ndarray>values))
             value = compute.type(total if reduction == "sum" else (total / mass if mass else np.nan))
         return value if into is None else (value, into)
 
@@ -153,45 +191,82 @@ cdef class RowLossFunction(Function):
         if target.dtype.kind != "f" or target.shape != shape:
             raise ValueError(f"{self.__name__}: target has dtype {target.dtype} and shape {target.shape}; floating weights of shape "
                              f"{shape}, or integer labels of that shape without axis {axis}, are required")
-        target = np.moveaxis(target, axis, -1).astype(compute, copy=False)
         if smoothing:
-            target = target * (1 - smoothing) + smoothing / shape[axis]
+            target = target.astype(compute, copy=False) * (1 - smoothing) + smoothing / shape[axis]
         if weight is not None:
-            target = target * weight
-        return ready(target, compute)
+            target = target.astype(compute, copy=False) * weight.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+        return target
 
-    cdef object compute(self, cnp.ndarray rows, cnp.ndarray labels, cnp.ndarray weight, double kept, cnp.ndarray dense, object into,
+    cdef object compute(self, object pred, object dtype, cnp.ndarray labels, cnp.ndarray weight, double kept, object dense, object into,
                         int axis, double z_loss, double scale):
-        """Run the kernel row by row; gives the values in double, and writes the gradient."""
+        """Run the kernel on rows side by side, where the axis of classes is an inner one, or on whole rows; gives the values in double."""
         cdef RowLossCall call
-        cdef Py_ssize_t classes = rows.shape[rows.ndim - 1]
-        cdef cnp.ndarray values = np.empty(cnp.PyArray_SIZE(rows) // classes)
-        cdef cnp.ndarray work = None
-        call.wide = rows.dtype == np.float64
-        call.kernel = self.kernel(DOUBLE if call.wide else SINGLE)
-        call.x = <char *>cnp.PyArray_DATA(rows)
-        call.weights = <char *>cnp.PyArray_DATA(dense) if dense is not None else NULL
-        call.weight_step = classes * rows.dtype.itemsize if dense is not None and labels is None else 0
+        cdef Py_ssize_t classes = pred.shape[axis], inner = math.prod(pred.shape[axis + 1:])
+        cdef cnp.ndarray values = np.empty(pred.size // classes)
+        cdef bint broadcast = dense is not None and labels is not None      # the same weights for all rows
+        cdef bint beside = inner >= BESIDE and not broadcast and is_ready(pred, dtype)
+        cdef cnp.ndarray rows, weights = None, work = None
+        if axis == pred.ndim - 1 or beside:
+            rows = ready(pred, dtype)
+            target = into
+            weights = ready(dense, dtype) if dense is not None else None
+        else:
+            inner = 1
+            rows = ready(np.moveaxis(pred, axis, -1), dtype)
+            target = np.moveaxis(into, axis, -1) if into is not None else None
+            weights = ready(dense if broadcast else np.moveaxis(dense, axis, -1), dtype) if dense is not None else None
+        if into is not None:
+            work = target if usable(target, rows, weights) else np.empty_like(rows)
+        lay_out(&call.rows, DOUBLE if dtype == np.float64 else SINGLE, classes, inner)
+        call.kernel = <loss_kernel>self.kernel(call.rows.dtype)
+        call.stride = inner if beside else 1
+        call.rows.data = [NULL, <char *>cnp.PyArray_DATA(rows), NULL, NULL]
+        if work is not None:
+            call.rows.data[0] = <char *>cnp.PyArray_DATA(work)
+        if weights is not None:
+            call.rows.data[2] = <char *>cnp.PyArray_DATA(weights)
+        if broadcast:
+            call.rows.outer[2] = 0
+        call.wants_gradient = work is not None
+        call.weighted = weights is not None
         call.labels = <Py_ssize_t *>cnp.PyArray_DATA(labels) if labels is not None else NULL
         call.class_weights = <double *>cnp.PyArray_DATA(weight) if weight is not None else NULL
         call.kept = kept
         call.values = <double *>cnp.PyArray_DATA(values)
         call.z_loss = z_loss
         call.scale = scale
-        call.n = classes
-        call.grad = NULL
-        if into is not None:
-            direct = (into.dtype == rows.dtype and into.flags.carray and axis == rows.ndim - 1
-                      and (not np.may_share_memory(into, rows) or cnp.PyArray_DATA(into) == cnp.PyArray_DATA(rows))
-                      and (dense is None or not np.may_share_memory(into, dense)))
-            work = into if direct else np.empty_like(rows)
-            call.grad = <char *>cnp.PyArray_DATA(work)
         with nogil:
-            run_spans(row_loss_span, &call, values.shape[0], 1, values.shape[0] * classes * self.cost)
-        if into is not None and work is not into:
+            run_spans(row_loss_span, &call, values.shape[0], TOGETHER if beside or classes < SHORT else 1,
+                      values.shape[0] * classes * self.cost)
+        if work is not None and work is not target:
             with np.errstate(all="ignore"):     # a gradient too small or large for half precision is rounded, silently
-                np.copyto(np.moveaxis(into, axis, -1), work, casting="same_kind")
+                np.copyto(target, work, casting="same_kind")
         return values
+
+
+cdef int lay_out(RowCall *call, int dtype, Py_ssize_t n, Py_ssize_t inner) noexcept:
+    """Describe rows of C-contiguous arrays, the same for all three."""
+    cdef Py_ssize_t size = itemsize(dtype)
+    cdef int k
+    call.dtype = dtype
+    call.operands = 3
+    call.n = n
+    call.inner_count = inner
+    for k in range(4):
+        call.has_core[k] = True
+        call.core[k] = inner * size
+        call.inner[k] = size
+        call.outer[k] = n * inner * size
+    return 0
+
+
+cdef bint usable(object out, cnp.ndarray rows, cnp.ndarray weights) except -1:
+    """Whether the gradient can be written where it is wanted while predictions and weights are still being read."""
+    if not is_ready(out, rows.dtype):
+        return False
+    if out is not rows and np.may_share_memory(out, rows) and cnp.PyArray_DATA(<cnp.ndarray>out) != cnp.PyArray_DATA(rows):
+        return False
+    return weights is None or not np.may_share_memory(out, weights)
 
 
 inherit_doc(RowLossFunction)

@@ -2,6 +2,10 @@
 
 ctypedef void (*row_kernel)(void *out, void *a, void *b, void *c, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
 
+cdef enum:
+    SHORT = 64      # shorter rows are packed side by side, so that a vector holds one element of many rows
+    TOGETHER = 64   # rows packed at a time
+
 cdef struct RowCall:
     row_kernel kernel
     int dtype
@@ -16,3 +20,6 @@ cdef struct RowCall:
     Py_ssize_t n                # elements in a row
 
 cdef void run_rows(RowCall *call, Py_ssize_t rows, double cost) noexcept nogil
+cdef char *place(RowCall *call, int k, Py_ssize_t row) noexcept nogil
+cdef void pack(void *block, RowCall *call, int k, Py_ssize_t row, Py_ssize_t width) noexcept nogil
+cdef void unpack(const void *block, RowCall *call, Py_ssize_t row, Py_ssize_t width) noexcept nogil

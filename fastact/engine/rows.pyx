@@ -12,12 +12,10 @@ cdef extern from "transpose.h" nogil:
     void fa_transpose_d(double *to, Py_ssize_t to_step, const double *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
 
 cdef enum:
-    SHORT = 64      # shorter rows are packed side by side, so that a vector holds one element of many rows
-    TOGETHER = 64   # rows packed at a time
     PIECE = 512     # half-precision rows are converted in pieces of this length
 
 
-cdef inline char *place(RowCall *call, int k, Py_ssize_t row) noexcept nogil:
+cdef char *place(RowCall *call, int k, Py_ssize_t row) noexcept nogil:
     """Where operand k's row begins."""
     if call.inner_count == 1:
         return call.data[k] + row * call.outer[k]
@@ -102,6 +100,22 @@ cdef inline void unpack_rows(const floating *block, RowCall *call, Py_ssize_t ro
         scatter(place(call, 0, row + j), call.core[0], line, n, call.dtype)
 
 
+cdef void pack(void *block, RowCall *call, int k, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
+    """Bring up to 64 short rows of operand k side by side, 64 elements apart, in the computing type."""
+    if call.dtype == DOUBLE:
+        pack_rows(<double *>block, call, k, row, width)
+    else:
+        pack_rows(<float *>block, call, k, row, width)
+
+
+cdef void unpack(const void *block, RowCall *call, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
+    """Put them back as the rows of operand 0."""
+    if call.dtype == DOUBLE:
+        unpack_rows(<const double *>block, call, row, width)
+    else:
+        unpack_rows(<const float *>block, call, row, width)
+
+
 cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Short rows: packed side by side on the stack, computed as columns, and put back."""
     cdef double blocks[4][SHORT * TOGETHER]
@@ -110,15 +124,9 @@ cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept
     while start < stop:
         width = TOGETHER if stop - start > TOGETHER else stop - start
         for k in range(1, call.operands):
-            if call.dtype == DOUBLE:
-                pack_rows(<double *>blocks[k], call, k, start, width)
-            else:
-                pack_rows(<float *>blocks[k], call, k, start, width)
+            pack(blocks[k], call, k, start, width)
         call.kernel(blocks[0], blocks[1], blocks[2], blocks[3], call.n, width, TOGETHER)
-        if call.dtype == DOUBLE:
-            unpack_rows(<double *>blocks[0], call, start, width)
-        else:
-            unpack_rows(<float *>blocks[0], call, start, width)
+        unpack(blocks[0], call, start, width)
         start += width
 
 

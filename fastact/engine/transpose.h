@@ -41,15 +41,21 @@ static inline void fa_tile2(double *to, ptrdiff_t to_step, const double *from, p
     memcpy(to + to_step, &r1, 16);
 }
 
-/* to[c * to_step + r] = from[r * from_step + c] for r < rows, c < columns. */
+/* to[c * to_step + r] = from[r * from_step + c] for r < rows, c < columns. Where tiles do not fit, the last one begins earlier. */
 #define FA_TRANSPOSE(name, type, tile, size) \
     static void name(type *to, ptrdiff_t to_step, const type *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t columns) { \
-        ptrdiff_t r = 0, c, k; \
-        for (; r + size <= rows; r += size) { \
-            for (c = 0; c + size <= columns; c += size) tile(to + c * to_step + r, to_step, from + r * from_step + c, from_step); \
-            for (; c < columns; c++) for (k = r; k < r + size; k++) to[c * to_step + k] = from[k * from_step + c]; \
+        ptrdiff_t r, c, row, column; \
+        if (rows < size || columns < size) { \
+            for (r = 0; r < rows; r++) for (c = 0; c < columns; c++) to[c * to_step + r] = from[r * from_step + c]; \
+            return; \
         } \
-        for (; r < rows; r++) for (c = 0; c < columns; c++) to[c * to_step + r] = from[r * from_step + c]; \
+        for (r = 0; r < rows; r += size) { \
+            row = r + size > rows ? rows - size : r; \
+            for (c = 0; c < columns; c += size) { \
+                column = c + size > columns ? columns - size : c; \
+                tile(to + column * to_step + row, to_step, from + row * from_step + column, from_step); \
+            } \
+        } \
     }
 FA_TRANSPOSE(fa_transpose_f, float, fa_tile4, 4)
 FA_TRANSPOSE(fa_transpose_d, double, fa_tile2, 2)

@@ -5,13 +5,12 @@ A kernel is serial and sees contiguous data.
 
 import importlib
 
-import numpy as np
 from numba import types
 
-from fastact.numba_kernels.bits import routine, scalar
-from fastact.numba_kernels.loops import add_up, each, first, is_null, largest, offset, stack
-from fastact.numba_kernels.primitives import log1p
-from fastact.numba_kernels.row_loops import BLOCK, contract, normalise, pick, place, reduce, row_excess, shift, spread
+from fastact.numba_kernels.bits import scalar
+from fastact.numba_kernels.loops import each, first
+from fastact.numba_kernels.loss_loops import row_loss
+from fastact.numba_kernels.row_loops import contract, normalise, pick, place, reduce, shift, spread
 
 # ---- kernels, each made of the scalars of a page -----------------------------------------------------------------------
 
@@ -51,50 +50,6 @@ def gradient(f, count):
     return kernel
 
 
-@routine
-def weigh_row(cost, x, t, top, n):
-    """The cost of a row of dense weights, but for the row's log1p(excess), and the sum of the weights."""
-    block = stack(top, BLOCK)
-    value = mass = 0.0
-    for start in range(0, n, BLOCK):
-        size = BLOCK if n - start > BLOCK else n - start
-        each(size, block, cost, offset(x, start), offset(t, start), top, type(top)(0))
-        value += add_up(block, size)
-        mass += add_up(offset(t, start), size)
-    return value, mass
-
-
-def row_loss(term, cost, slope):
-    """The cost of one row, and its gradient where `grad` is given; `grad` may be `x`, which is read before the terms overwrite it."""
-
-    def kernel(grad, x, t, label, at_label, z_loss, scale, n):
-        top = largest(x, n)
-        at_target = x[label] if label >= 0 else type(top)(0)
-        value = mass = 0.0
-        if not is_null(t):
-            value, mass = weigh_row(cost, x, t, top, n)
-        excess = row_excess(term, grad, x, top, n)
-        log_total = log1p(excess)
-        value += mass * log_total if mass != 0 else 0.0
-        if label >= 0:
-            value += cost(at_target, at_label, top, log_total)
-            mass += at_label
-        lse = top + np.float64(log_total)
-        value += z_loss * lse * lse if z_loss != 0 else 0.0
-        if is_null(grad):
-            return value
-        factor = type(top)(scale * (mass + 2.0 * z_loss * lse) / (1.0 + excess))
-        if is_null(t):
-            each(n, grad, slope, grad, type(top)(0), factor, scale)
-        else:
-            each(n, grad, slope, grad, t, factor, scale)
-        if label >= 0:
-            grad[label] -= at_label * scale
-        return value
-
-    return kernel
-
-
 # ---- from the register to addresses ------------------------------------------------------------------------------------
 
 
@@ -122,7 +77,7 @@ LOOPS = {
 def row_kernel(op):
     """The kernel of an operation on rows: the loop that the register names, and its scalars."""
     loop, *suffixes = LOOPS[op.loop]
-    return loop(None, *(find(op, suffix) for suffix in suffixes))
+    return loop(*(find(op, suffix) for suffix in suffixes))
 
 
 def functions(op):
@@ -130,7 +85,7 @@ def functions(op):
     if op.kind == "rows":
         return {"main": row_kernel(op)}
     if op.kind == "pick":
-        return {"main": (place if op.is_backward else pick)(None, find(op))}
+        return {"main": (place if op.is_backward else pick)(find(op))}
     if op.kind == "row_loss":
         forward = op.forward or op
         return {"main": row_loss(find(forward, "_term"), find(forward), find(forward.backward_op))}
@@ -153,5 +108,6 @@ def signature(op, dtype):
         second, third = (array, indices) if op.is_backward else (indices, array)
         return types.void(array, second, third, size, size, size)
     if op.kind == "row_loss":
-        return types.float64(array, array, array, size, number, number, number, size)
+        values, one = types.CPointer(types.float64), types.float64
+        return types.void(values, array, array, array, indices, values, one, one, size, size, size)
     return types.void(array, array, array, array, array, size)

@@ -107,7 +107,7 @@ def normalise_columns(term, finish, y, x, n, width, stride):
 
 
 @routine
-def column_excess(term, x, n, width, stride, top, excess):
+def column_excess(term, y, x, n, width, stride, top, excess):
     """The same for each column, in the buffer `excess`."""
     lanes, terms = stack(x[0], SUMS), stack(x[0], COLUMNS)
     total, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
@@ -119,6 +119,8 @@ def column_excess(term, x, n, width, stride, top, excess):
             each(width, terms, term, offset(x, i * stride), top)
             each(width, lane_of(lanes, i, width), add_untied, lane_of(lanes, i, width), terms, offset(x, i * stride), top)
             each(width, ties, count_tie, ties, offset(x, i * stride), top)
+            if not is_null(y):
+                each(width, offset(y, i * stride), same, terms)
         add_lanes(total, lanes, width)
     each(width, excess, less_one, total, ties)
 
@@ -173,11 +175,10 @@ def placed(chosen, grad, which, i):
 # ---- kernels for both layouts: stride 1 is a single contiguous row; each closes over `stamp`, see kernels.STAMP -----------------
 
 
-def normalise(stamp, term, finish):
+def normalise(term, finish):
     """Store and sum the terms of a row, then divide them by their sum."""
 
     def kernel(y, x, b, c, n, width, stride):
-        _ = stamp
         if stride == 1:
             top = largest(x, n)
             total = 0.0
@@ -195,11 +196,10 @@ def normalise(stamp, term, finish):
     return kernel
 
 
-def shift(stamp, term, sum_up, finish):
+def shift(term, sum_up, finish):
     """Shift a row by the logarithm of the sum of its exponentials."""
 
     def kernel(y, x, b, c, n, width, stride):
-        _ = stamp
         if stride == 1:
             top = largest(x, n)
             each(n, y, finish, x, top, sum_up(top, row_excess(term, null(x), x, top, n)))
@@ -208,7 +208,7 @@ def shift(stamp, term, sum_up, finish):
             for j in range(0, width, COLUMNS):
                 here = COLUMNS if width - j > COLUMNS else width - j
                 tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
-                column_excess(term, offset(x, j), n, here, stride, tops, excess)
+                column_excess(term, null(x), offset(x, j), n, here, stride, tops, excess)
                 each(here, excess, sum_up, tops, excess)
                 for i in range(n):
                     each(here, offset(y, i * stride + j), finish, offset(x, i * stride + j), tops, excess)
@@ -216,11 +216,10 @@ def shift(stamp, term, sum_up, finish):
     return kernel
 
 
-def reduce(stamp, term, finish):
+def reduce(term, finish):
     """The logarithm of the sum of a row's exponentials."""
 
     def kernel(y, x, b, c, n, width, stride):
-        _ = stamp
         if stride == 1:
             top = largest(x, n)
             y[0] = finish(top, row_excess(term, null(x), x, top, n))
@@ -229,17 +228,16 @@ def reduce(stamp, term, finish):
             for j in range(0, width, COLUMNS):
                 here = COLUMNS if width - j > COLUMNS else width - j
                 tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
-                column_excess(term, offset(x, j), n, here, stride, tops, excess)
+                column_excess(term, null(x), offset(x, j), n, here, stride, tops, excess)
                 each(here, offset(y, j), finish, tops, excess)
 
     return kernel
 
 
-def contract(stamp, term, finish):
+def contract(term, finish):
     """Sum the terms of two rows, then combine both rows with that sum."""
 
     def kernel(out, a, b, c, n, width, stride):
-        _ = stamp
         if stride == 1:
             block = stack(a[0], BLOCK)
             total = 0.0
@@ -256,11 +254,10 @@ def contract(stamp, term, finish):
     return kernel
 
 
-def spread(stamp, finish):
+def spread(finish):
     """Combine a row with two numbers of its own."""
 
     def kernel(out, a, b, c, n, width, stride):
-        _ = stamp
         if stride == 1:
             each(n, out, finish, a[0], b, c[0])
         else:
@@ -270,11 +267,10 @@ def spread(stamp, finish):
     return kernel
 
 
-def pick(stamp, takes):
+def pick(takes):
     """The element of a row that takes the place of all before it, and its index."""
 
     def kernel(out, which, x, n, width, stride):
-        _ = stamp
         if stride == 1:
             best = x[0]
             index = 0
@@ -292,11 +288,10 @@ def pick(stamp, takes):
     return kernel
 
 
-def place(stamp, chosen):
+def place(chosen):
     """Put each row's number at its index, and nothing elsewhere."""
 
     def kernel(out, grad, which, n, width, stride):
-        _ = stamp
         if stride == 1:
             for i in range(n):
                 out[i] = chosen(grad[0], which[0] == i)

@@ -81,20 +81,21 @@ def row_loss_kernel(op, dtype, number):
     logsumexp, softmax = OPS["logsumexp"].reference, OPS["softmax"].reference
 
     @silent
-    def kernel(grad, x, t, label, at_label, z_loss, scale, n):
-        x = view(x, dtype, n).copy()
-        weights = view(t, dtype, n).copy() if t else np.zeros(n, dtype)
-        if label >= 0:
-            weights[label] += at_label
+    def kernel(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride):
+        x = grid(x, dtype, n, width, stride).copy()
+        weights = grid(t, dtype, n, width, stride).copy() if t else np.zeros((n, width), dtype)
+        if labels:
+            weights[view(labels, np.intp, width), np.arange(width)] += view(at_label, np.float64, width).astype(dtype)
         lse = logsumexp(x, axis=0)
         if grad:
-            slope = forward.backward_op.reference(x, weights)
+            slope = forward.backward_op.reference(x.T, weights.T).T
             if z_loss:
                 slope = slope + 2 * z_loss * lse * softmax(x, axis=0)
-            view(grad, dtype, n)[...] = scale * slope
-        return float(forward.reference(x, weights) + (z_loss * lse * lse if z_loss else 0))
+            grid(grad, dtype, n, width, stride)[...] = number(scale).value * slope
+        view(values, np.float64, width)[...] = forward.reference(x.T, weights.T) + (z_loss * lse * lse if z_loss else 0)
 
-    return ctypes.CFUNCTYPE(ctypes.c_double, POINTER, POINTER, POINTER, SIZE, number, number, number, SIZE)(kernel)
+    real = ctypes.c_double
+    return ctypes.CFUNCTYPE(None, *[POINTER] * 6, real, real, SIZE, SIZE, SIZE)(kernel)
 
 
 def build(op, role, dtype):

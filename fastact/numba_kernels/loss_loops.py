@@ -1,0 +1,123 @@
+"""The loop of losses that give one number a row, for a contiguous row and for rows side by side: cross-entropy against target weights
+t, given densely, by label, or both together."""
+
+import numpy as np
+
+from fastact.numba_kernels.bits import real, routine, scalar
+from fastact.numba_kernels.loops import add_up, each, is_null, largest, offset, stack
+from fastact.numba_kernels.primitives import log1p
+from fastact.numba_kernels.row_loops import (
+    BLOCK, COLUMNS, LANES, SUMS, add, add_lanes, column_excess, column_tops, lane_of, row_excess, same,
+)
+
+
+@routine
+def weigh_row(cost, x, t, top, n):
+    """The cost of a row of dense weights, but for the row's log1p(excess), and the sum of the weights."""
+    block = stack(top, BLOCK)
+    value = mass = 0.0
+    for start in range(0, n, BLOCK):
+        size = BLOCK if n - start > BLOCK else n - start
+        each(size, block, cost, offset(x, start), offset(t, start), top, type(top)(0))
+        value += add_up(block, size)
+        mass += add_up(offset(t, start), size)
+    return value, mass
+
+
+@routine
+def weigh_columns(x, cost, value, mass, t, n, width, stride, top):
+    """The same for each column, added to `value` and `mass`."""
+    costs, weights, block = stack(x[0], SUMS), stack(x[0], SUMS), stack(x[0], COLUMNS)
+    each(LANES * width, costs, same, real(0))
+    each(LANES * width, weights, same, real(0))
+    for start in range(0, n, BLOCK):
+        for i in range(start, start + BLOCK if n - start > BLOCK else n):
+            here, there = lane_of(costs, i, width), lane_of(weights, i, width)
+            each(width, block, cost, offset(x, i * stride), offset(t, i * stride), top, real(0))
+            each(width, here, add, here, block)
+            each(width, there, add, there, offset(t, i * stride))
+        add_lanes(value, costs, width)
+        add_lanes(mass, weights, width)
+
+
+@scalar
+def added_excess(value, mass, log_total):
+    return value + (mass * log_total if mass != 0 else 0.0)
+
+
+@scalar
+def added_label(value, cost, at_target, at_label, top, log_total):
+    return value + cost(at_target, type(top)(at_label), top, log_total)
+
+
+@scalar
+def added_mass(mass, at_label, top):
+    return mass + type(top)(at_label)
+
+
+@scalar
+def added_z(value, top, log_total, z_loss):
+    lse = np.float64(top) + np.float64(log_total)
+    return value + (z_loss * lse * lse if z_loss != 0 else 0.0)
+
+
+@scalar
+def factor_of(top, log_total, mass, excess, z_loss, scale):
+    lse = np.float64(top) + np.float64(log_total)
+    return real(scale * (mass + 2.0 * z_loss * lse) / (1.0 + np.float64(excess)))
+
+
+@routine
+def close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, scale, width):
+    """Add to the costs of the dense weights what labels, excesses and z-loss cost; leaves the factors of the gradients in `excess`."""
+    log_total = stack(top[0], COLUMNS)
+    each(width, log_total, log1p, excess)
+    each(width, values, added_excess, values, mass, log_total)
+    if not is_null(at_label):
+        each(width, values, added_label, values, cost, at_target, at_label, top, log_total)
+        each(width, mass, added_mass, mass, at_label, top)
+    each(width, values, added_z, values, top, log_total, z_loss)
+    each(width, excess, factor_of, top, log_total, mass, excess, z_loss, scale)
+
+
+def row_loss(term, cost, slope):
+    """The costs of up to 256 rows, and the gradients where `grad` is given; `grad` may be `x`."""
+
+    def kernel(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride):
+        number = type(x[0])
+        z_loss, scale = np.float64(number(z_loss)), np.float64(number(scale))
+        top, excess, at_target = stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(x[0], COLUMNS)
+        mass = stack(0.0, COLUMNS)
+        each(width, values, same, 0.0)
+        each(width, mass, same, 0.0)
+        if not is_null(labels):
+            for j in range(width):
+                at_target[j] = x[labels[j] * stride + j]
+        if stride == 1:
+            top[0] = largest(x, n)
+            if not is_null(t):
+                values[0], mass[0] = weigh_row(cost, x, t, top[0], n)
+            excess[0] = row_excess(term, grad, x, top[0], n)
+        else:
+            top, _ = column_tops(x, n, width, stride, top, stack(x[0], COLUMNS))
+            if not is_null(t):
+                weigh_columns(x, cost, values, mass, t, n, width, stride, top)
+            column_excess(term, grad, x, n, width, stride, top, excess)
+        close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, scale, width)
+        if is_null(grad):
+            return
+        for i in range(1 if stride == 1 else n):
+            here = offset(grad, i * stride)
+            if stride == 1 and is_null(t):
+                each(n, here, slope, here, number(0), excess[0], number(scale))
+            elif stride == 1:
+                each(n, here, slope, here, t, excess[0], number(scale))
+            elif is_null(t):
+                each(width, here, slope, here, number(0), excess, number(scale))
+            else:
+                each(width, here, slope, here, offset(t, i * stride), excess, number(scale))
+        if not is_null(labels):
+            for j in range(width):
+                grad[labels[j] * stride + j] -= number(at_label[j]) * number(scale)
+
+    return kernel
