@@ -147,6 +147,24 @@ def test_integers(backend):
     assert [a.tolist() for a in lib.maxout([[1.0, 3.0], [2.0, 0.0]])] == [[3.0, 2.0], [1, 0]]
 
 
+@every_backend
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("shape", "axis"), [((5,), 0), ((7, 600), 1), ((2, 3, 40, 50), 1), ((3, 1000), 0), ((6, 4, 3), 1)], ids=str)
+def test_direct_prelu_gives_what_the_generic_path_gives(shape, axis, dtype, backend):
+    f = namespace(backend).prelu
+    _, x, weight = data(shape, dtype, axis)
+    for w in (weight, weight[:1]):
+        want = f.generic((x, w, axis), {})
+        same(f(x, w, axis), want)
+        out = np.empty_like(x)
+        assert f(x, w, axis=axis, out=out) is out
+        same(out, want)
+        same(f(over := x.copy(), w, axis, out=over), want, "in place")
+    room = np.resize(weight, x.size).astype(dtype).reshape(shape)
+    want = f(x, room.reshape(-1)[: weight.size].copy(), axis)
+    same(f(x, room.reshape(-1)[: weight.size], axis, out=room), want, "over the weights")
+
+
 # ---- maxout -----------------------------------------------------------------------------------------------------------
 
 

@@ -358,3 +358,23 @@ def test_subclasses_and_protocols(op, backend):
     assert f(Wrapped(), *arguments[1:], axis=0) == (f.ufunc, 0), "the axis is passed on, always"
     if op.options["axis"] is not None:
         assert f(Wrapped(), *arguments[1:]) == (f.ufunc, -1)
+
+
+@every_backend
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_direct_reductions_give_what_the_generic_path_gives(dtype, backend):
+    f = namespace(backend).logsumexp
+    for shape in [(5,), (4, 5), (3, 17, 20), (2, 1500), (1, 1)]:
+        x = np.random.default_rng(4).standard_normal(shape).astype(dtype)
+        for axis in (None, *range(-len(shape), len(shape))):
+            for keepdims in (False, True):
+                got, want = f(x, axis=axis, keepdims=keepdims), f.generic((x,), {"axis": axis, "keepdims": keepdims})
+                assert type(got) is type(want)
+                same(got, want, f"{shape}, axis {axis}")
+                if np.ndim(want):
+                    out = np.empty_like(want)
+                    assert f(x, axis, keepdims=keepdims, out=out) is out
+                    same(out, want)
+        room = np.zeros(x.size + 1, dtype)
+        x = room[:-1].reshape(shape)
+        same(f(x, axis=-1, out=room[1 : 1 + x.size // shape[-1]].reshape(shape[:-1])), f(np.zeros(shape, dtype), axis=-1), "overlap")

@@ -34,12 +34,15 @@ cdef inline bint alike(PyObject *value, cnp.ndarray model) noexcept:
             return False
     return True
 
-cdef inline bint apart_or_same(cnp.ndarray one, cnp.ndarray other) noexcept:
-    """Two plain arrays of the same size use the same memory, or have none in common."""
+cdef inline bint disjoint(cnp.ndarray one, cnp.ndarray other) noexcept:
+    """Two plain arrays have no memory in common."""
     cdef char *a = <char *>cnp.PyArray_DATA(one)
     cdef char *b = <char *>cnp.PyArray_DATA(other)
-    cdef Py_ssize_t size = cnp.PyArray_NBYTES(one)
-    return a == b or a + size <= b or b + size <= a
+    return a + cnp.PyArray_NBYTES(one) <= b or b + cnp.PyArray_NBYTES(other) <= a
+
+cdef inline bint apart_or_same(cnp.ndarray one, cnp.ndarray other) noexcept:
+    """Two plain arrays of the same size use the same memory, or have none in common."""
+    return cnp.PyArray_DATA(one) == cnp.PyArray_DATA(other) or disjoint(one, other)
 
 cdef inline cnp.ndarray output(PyObject *given, PyObject *const *arrays, int count):
     """Where a direct call writes: a new array, or the given one if it is like the inputs, writeable, not overlapping in part; or None."""
@@ -56,7 +59,16 @@ cdef inline cnp.ndarray output(PyObject *given, PyObject *const *arrays, int cou
             return None
     return <cnp.ndarray>given
 
+cdef struct Options:        # of a direct call along an axis, as given; NULL or None where not
+    PyObject *axis
+    PyObject *out
+    PyObject *keepdims
+
+cdef bint read_options(Options *options, PyObject *const *args, Py_ssize_t count, int arrays, PyObject *names) noexcept
+cdef Py_ssize_t read_axis(PyObject *given, Py_ssize_t default, int ndim) except -2
+
 cdef object slow(object function, PyObject *const *args, Py_ssize_t count, PyObject *names)
+cdef object slow_call(object callable, PyObject *const *args, size_t nargsf, PyObject *names)
 cdef int inherit_doc(type cls) except -1
 cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1
 cdef int only_known(str name, dict kwargs, tuple known) except -1

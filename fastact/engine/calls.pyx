@@ -19,8 +19,14 @@ cdef extern from "Python.h":
     void PyType_Modified(PyTypeObject *)
     Py_ssize_t PyTuple_GET_SIZE(PyObject *)
     PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+    bint PyLong_CheckExact(PyObject *)
+    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
 
 cnp.import_array()
+
+cdef PyObject *OUT = <PyObject *>"out"
+cdef PyObject *AXIS = <PyObject *>"axis"
+cdef PyObject *KEEPDIMS = <PyObject *>"keepdims"
 
 PLAIN_RULE = np.ndarray.__array_ufunc__
 SCALAR_RULE = getattr(np.generic, "__array_ufunc__", PLAIN_RULE)
@@ -54,6 +60,42 @@ cdef object slow(object function, PyObject *const *args, Py_ssize_t count, PyObj
         for i in range(PyTuple_GET_SIZE(names)):
             options[<object>PyTuple_GET_ITEM(names, i)] = <object>args[count + i]
     return function.generic(positional, options)
+
+
+cdef object slow_call(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
+    """The vectorcall of a function without a direct path."""
+    return slow(callable, args, PyVectorcall_NARGS(nargsf), names)
+
+
+cdef bint read_options(Options *options, PyObject *const *args, Py_ssize_t count, int arrays, PyObject *names) noexcept:
+    """Read the axis that may follow the arrays, and the keywords of a direct call; False where one is not for the direct path."""
+    cdef Py_ssize_t i
+    options.axis = args[arrays] if count > arrays else NULL
+    options.out = <PyObject *>None
+    options.keepdims = NULL
+    if count < arrays or count > arrays + 1:
+        return False
+    for i in range(0 if names is NULL else PyTuple_GET_SIZE(names)):
+        if PyTuple_GET_ITEM(names, i) == OUT:
+            options.out = args[count + i]
+        elif PyTuple_GET_ITEM(names, i) == AXIS and options.axis is NULL:
+            options.axis = args[count + i]
+        elif PyTuple_GET_ITEM(names, i) == KEEPDIMS:
+            options.keepdims = args[count + i]
+        else:
+            return False
+    return True
+
+
+cdef Py_ssize_t read_axis(PyObject *given, Py_ssize_t default, int ndim) except -2:
+    """The axis, counted from the front; -1 where it is not for the direct path."""
+    cdef Py_ssize_t axis = default
+    if given is not NULL:
+        if not PyLong_CheckExact(given):
+            return -1
+        axis = PyLong_AsSsize_t(given)
+    axis = axis + ndim if axis < 0 else axis
+    return axis if 0 <= axis < ndim else -1
 
 
 cdef int only_known(str name, dict kwargs, tuple known) except -1:

@@ -1,12 +1,18 @@
 # cython: language_level=3, cdivision=True
 """Gates: elementwise functions with a weight per channel and its gradient, and the choice of a maximum among pieces."""
 
+from cpython.object cimport PyObject
+
 cimport numpy as cnp
 from cython cimport floating
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, add_up, itemsize, map_kernel, run_map
-from fastact.engine.calls cimport check_out, foreign, inherit_doc, only_known, ready
+from fastact.engine.calls cimport (
+    Options, PyVectorcall_NARGS, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, plain, read_axis,
+    read_options, ready, slow, slow_call, vectorcall,
+)
 from fastact.engine.function cimport Function
+from fastact.engine.threads cimport run_spans
 from fastact.engine.ufuncs cimport make_ufunc
 
 import math
@@ -20,7 +26,9 @@ from fastact.engine.losses import check_dtype, gradient_target
 cnp.import_array()
 
 cdef enum:
-    PIECE = 512     # terms of a weight's gradient computed at a time
+    PIECE = 512     # elements computed at a time, with a weight for each
+    KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
+    GRAIN = 1024    # threads split calls at multiples of this
 cdef tuple OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "signature")
 
 ctypedef void (*pick_kernel)(void *out, Py_ssize_t *which, void *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
@@ -41,13 +49,22 @@ cdef inline void add_run(double *total, const floating *terms, Py_ssize_t n, bin
 cdef class ChannelFunction(Function):
     """An elementwise function with a learned weight: one number, or one per channel along `axis`."""
 
+    cdef vectorcall call
     cdef readonly object ufunc
+    cdef Py_ssize_t default_axis
 
     def __init__(self, op, name, namespace=None):
         super().__init__(op, name, namespace)
+        self.call = slow_call if op.is_backward else direct
+        self.default_axis = op.options["axis"]
         self.ufunc = make_ufunc(self)
 
     def __call__(self, *args, **kwargs):
+        """As declared in the function's signature; Python calls `direct` in its place."""
+        return self.generic(args, kwargs)
+
+    def generic(self, tuple args, dict kwargs):
+        """Everything that is not a plain call: through the ufunc."""
         args, axis = take_axis(self, args, kwargs)
         only_known(self.__name__, kwargs, ("axis", *OPTIONS))
         check_out(self.__name__, kwargs.get("out"), [args[0]])
@@ -115,6 +132,85 @@ cdef class ChannelFunction(Function):
                     if left == 0:
                         left, channel = inner, (channel + 1) % channels
         return sums
+
+
+cdef struct ChannelCall:
+    map_kernel kernel
+    int dtype
+    char *out
+    char *x
+    char *weight
+    Py_ssize_t channels
+    Py_ssize_t inner            # elements of a channel that follow one another
+
+
+cdef inline void repeat(floating *line, const floating *weight, Py_ssize_t channels, Py_ssize_t n) noexcept nogil:
+    """The weights of n elements that follow one another."""
+    cdef Py_ssize_t i, j
+    for i from 0 <= i < n by channels:
+        for j in range(channels):
+            line[i + j] = weight[j]
+
+
+cdef void channel_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Elements start..stop, in pieces along which a line of weights holds: one channel's weight, or those of all channels in turn."""
+    cdef ChannelCall *call = <ChannelCall *>context
+    cdef Py_ssize_t size = itemsize(call.dtype), channel = -1, now = 0, left, n
+    cdef Py_ssize_t period = call.channels if call.inner == 1 else 1, length = period
+    cdef double room[PIECE]
+    cdef char *line = call.weight
+    if period < PIECE:
+        line = <char *>room
+        length = PIECE // period * period if call.inner == 1 else min(PIECE, call.inner)
+    while start < stop:
+        left = length - start % length if call.inner == 1 else call.inner - start % call.inner
+        now = 0 if call.inner == 1 else start // call.inner % call.channels
+        if now != channel and line != call.weight:
+            if call.dtype == DOUBLE:
+                repeat(<double *>line, <double *>call.weight + now, period, length)
+            else:
+                repeat(<float *>line, <float *>call.weight + now, period, length)
+            channel = now
+        n = min(min(left, length), stop - start)
+        call.kernel(call.out + start * size, call.x + start * size, line + (start % length * size if call.inner == 1 else 0), NULL, NULL, n)
+        start += n
+
+
+cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
+    """Plain arrays of the forward pass go straight to the kernel; the rest takes the generic path, with the same bits."""
+    cdef ChannelFunction self = <ChannelFunction>callable
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis, n
+    cdef Options options
+    cdef ChannelCall call
+    cdef cnp.ndarray x, weight, out
+    cdef int k
+    if not read_options(&options, args, count, 2, names) or options.keepdims is not NULL:
+        return slow(self, args, count, names)
+    if not plain(args[0]) or not plain(args[1]):
+        return slow(self, args, count, names)
+    x, weight = <cnp.ndarray>args[0], <cnp.ndarray>args[1]
+    axis = read_axis(options.axis, self.default_axis, cnp.PyArray_NDIM(x)) if cnp.PyArray_NDIM(x) > 1 else 0
+    if cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(weight) or cnp.PyArray_NDIM(weight) != 1 or axis < 0:
+        return slow(self, args, count, names)
+    n = cnp.PyArray_SIZE(x)
+    call.channels = cnp.PyArray_DIM(weight, 0)
+    call.inner = 1
+    if call.channels != 1 and call.channels != cnp.PyArray_DIM(x, <int>axis):
+        return slow(self, args, count, names)
+    for k in range(<int>axis + 1, cnp.PyArray_NDIM(x) if call.channels > 1 else 0):
+        call.inner *= cnp.PyArray_DIM(x, k)
+    out = output(options.out, args, 1)
+    if out is None or n == 0 or not disjoint(out, weight):
+        return slow(self, args, count, names)
+    call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
+    call.kernel = <map_kernel>self.kernel(call.dtype)
+    call.out, call.x, call.weight = <char *>cnp.PyArray_DATA(out), <char *>cnp.PyArray_DATA(x), <char *>cnp.PyArray_DATA(weight)
+    if n * self.cost < KEEP_GIL:
+        channel_span(&call, 0, n)
+    else:
+        with nogil:
+            run_spans(channel_span, &call, n, GRAIN, n * self.cost * (2 if call.dtype == DOUBLE else 1))
+    return out
 
 
 cdef tuple take_axis(Function self, tuple args, dict kwargs):
@@ -204,5 +300,7 @@ cdef class PickFunction(Function):
         return 0
 
 
+cdef ChannelFunction _probe = ChannelFunction.__new__(ChannelFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
+install_vectorcall(ChannelFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
 inherit_doc(ChannelFunction)
 inherit_doc(PickFunction)

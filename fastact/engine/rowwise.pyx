@@ -7,7 +7,8 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
-    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, only_known, output, plain, real_dtype, slow, vectorcall
+    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, plain,
+    read_axis, read_options, real_dtype, slow, slow_call, vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
@@ -19,17 +20,13 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 cdef extern from "Python.h":
-    bint PyLong_CheckExact(PyObject *)
-    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
-    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+    PyObject *Py_True
+    PyObject *Py_False
 
 cnp.import_array()
 
 cdef enum:
     KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
-cdef PyObject *OUT = <PyObject *>"out"
-cdef PyObject *AXIS = <PyObject *>"axis"
 cdef PyObject *NONE = <PyObject *>None
 cdef tuple GUFUNC_OPTIONS = ("out", "dtype", "casting", "order", "subok", "signature")
 
@@ -39,17 +36,19 @@ cdef class RowFunction(Function):
 
     cdef vectorcall call
     cdef readonly object ufunc
-    cdef bint whole             # every operand is a row, the axis has a default: the direct path serves it
     cdef tuple cores            # for the inputs, then out: whether the operand is a row
     cdef object default_axis
 
     def __init__(self, op, name, namespace=None):
         super().__init__(op, name, namespace)
-        self.call = direct
         self.ufunc = make_gufunc(self)
         self.cores = tuple([core == "(n)" for core in op.core.replace("->", ",").split(",")])
         self.default_axis = op.options["axis"]
-        self.whole = all(self.cores) and self.default_axis is not None
+        self.call = slow_call
+        if all(self.cores) and self.default_axis is not None:
+            self.call = direct
+        elif self.cores == (True, False):
+            self.call = direct_reduction
 
     def generic(self, tuple args, dict kwargs):
         """Everything that is not a plain call: through the gufunc, several axes folded into one first."""
@@ -166,38 +165,34 @@ cdef int lay_out(RowCall *call, RowFunction self, cnp.ndarray x, Py_ssize_t axis
     return 0
 
 
+cdef int run(RowFunction self, RowCall *call, cnp.ndarray x, Py_ssize_t rows) except -1:
+    """Run the kernel, without the interpreter lock where that is worth it."""
+    if cnp.PyArray_SIZE(x) * self.cost < KEEP_GIL:
+        run_rows(call, rows, 0)
+    else:
+        with nogil:
+            run_rows(call, rows, self.cost * (2 if call.dtype == DOUBLE else 1))
+    if call.failed:
+        raise MemoryError(f"{self.__name__}: no memory for the buffer of a row")
+    return 0
+
+
 cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
     """Plain arrays of equal shapes go straight to the row driver; the rest takes the generic path, with the same bits."""
     cdef RowFunction self = <RowFunction>callable
-    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis, i, rows
-    cdef PyObject *given_out = NONE
-    cdef PyObject *given_axis = NULL
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis
+    cdef Options options
     cdef RowCall call
     cdef cnp.ndarray x, out
-    cdef int k, ndim
-    if not self.whole or count < self.arrays or count > self.arrays + 1 or not plain(args[0]):
+    cdef int k
+    if not read_options(&options, args, count, self.arrays, names) or options.keepdims is not NULL or not plain(args[0]):
         return slow(self, args, count, names)
     x = <cnp.ndarray>args[0]
     for k in range(1, self.arrays):
         if not alike(args[k], x):
             return slow(self, args, count, names)
-    if count > self.arrays:
-        given_axis = args[self.arrays]
-    for i in range(0 if names is NULL else PyTuple_GET_SIZE(names)):
-        if PyTuple_GET_ITEM(names, i) == OUT:
-            given_out = args[count + i]
-        elif PyTuple_GET_ITEM(names, i) == AXIS and given_axis is NULL:
-            given_axis = args[count + i]
-        else:
-            return slow(self, args, count, names)
-    if given_axis is not NULL and not PyLong_CheckExact(given_axis):
-        return slow(self, args, count, names)
-    ndim = cnp.PyArray_NDIM(x)
-    axis = -1 if given_axis is NULL else PyLong_AsSsize_t(given_axis)
-    axis = axis + ndim if axis < 0 else axis
-    if axis < 0 or axis >= ndim:
-        return slow(self, args, count, names)
-    out = output(given_out, args, self.arrays)
+    axis = read_axis(options.axis, -1, cnp.PyArray_NDIM(x))
+    out = output(options.out, args, self.arrays) if axis >= 0 else None
     if out is None:
         return slow(self, args, count, names)
     call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
@@ -206,15 +201,66 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     call.data[0] = <char *>cnp.PyArray_DATA(out)
     for k in range(self.arrays):
         call.data[k + 1] = <char *>cnp.PyArray_DATA(<cnp.ndarray>args[k])
-    rows = cnp.PyArray_SIZE(x) // call.n if call.n else 0
-    if cnp.PyArray_SIZE(x) * self.cost < KEEP_GIL:
-        run_rows(&call, rows, 0)
-    else:
-        with nogil:
-            run_rows(&call, rows, self.cost * (2 if call.dtype == DOUBLE else 1))
-    if call.failed:
-        raise MemoryError(f"{self.__name__}: no memory for the buffer of a row")
+    run(self, &call, x, cnp.PyArray_SIZE(x) // call.n if call.n else 0)
     return out
+
+
+cdef cnp.ndarray reduction_output(PyObject *given, cnp.ndarray x, Py_ssize_t axis, bint keepdims):
+    """Where a direct reduction along one axis, or all (-1), writes: a new array, or the given one if it is plain and fits; or None."""
+    cdef cnp.npy_intp dims[cnp.NPY_MAXDIMS]
+    cdef cnp.ndarray out
+    cdef int k, ndim = 0
+    for k in range(cnp.PyArray_NDIM(x)):
+        if k != axis and axis >= 0:
+            dims[ndim] = cnp.PyArray_DIM(x, k)
+            ndim += 1
+        elif keepdims:
+            dims[ndim] = 1
+            ndim += 1
+    if given == NONE:
+        return cnp.PyArray_EMPTY(ndim, dims, cnp.PyArray_TYPE(x), 0)
+    if not plain(given):
+        return None
+    out = <cnp.ndarray>given
+    if cnp.PyArray_TYPE(out) != cnp.PyArray_TYPE(x) or cnp.PyArray_NDIM(out) != ndim or not cnp.PyArray_ISWRITEABLE(out):
+        return None
+    for k in range(ndim):
+        if cnp.PyArray_DIM(out, k) != dims[k]:
+            return None
+    return out if disjoint(out, x) else None
+
+
+cdef object direct_reduction(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
+    """The same for a function that gives one number a row."""
+    cdef RowFunction self = <RowFunction>callable
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis = -1
+    cdef Options options
+    cdef RowCall call
+    cdef cnp.ndarray x, out = None
+    cdef bint keepdims, known
+    if not read_options(&options, args, count, 1, names) or not plain(args[0]) or cnp.PyArray_SIZE(<cnp.ndarray>args[0]) == 0:
+        return slow(self, args, count, names)
+    x = <cnp.ndarray>args[0]
+    keepdims = options.keepdims == Py_True
+    if options.axis is not NULL and options.axis != NONE:
+        axis = read_axis(options.axis, 0, cnp.PyArray_NDIM(x))
+    known = keepdims or options.keepdims is NULL or options.keepdims == Py_False
+    if known and (axis >= 0 or options.axis is NULL or options.axis == NONE):
+        out = reduction_output(options.out, x, axis, keepdims)
+    if out is None:
+        return slow(self, args, count, names)
+    call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
+    call.kernel = <row_kernel>self.kernel(call.dtype)
+    lay_out(&call, self, x, axis if axis >= 0 else cnp.PyArray_NDIM(x) - 1)
+    if axis < 0:
+        call.n = cnp.PyArray_SIZE(x)
+    call.has_core[0] = False
+    call.core[0] = 0
+    call.outer[0] = call.inner_count * itemsize(call.dtype)
+    call.data[0] = <char *>cnp.PyArray_DATA(out)
+    call.data[1] = <char *>cnp.PyArray_DATA(x)
+    run(self, &call, x, cnp.PyArray_SIZE(x) // call.n)
+    return out if cnp.PyArray_NDIM(out) or options.out != NONE else out[()]
 
 
 cdef RowFunction _probe = RowFunction.__new__(RowFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
