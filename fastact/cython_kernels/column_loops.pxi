@@ -1,11 +1,11 @@
 # The same row loops for rows that stand side by side (element i of row j at i * stride + j): up to 256 columns at a time, in groups of
 # 16 columns, with the order of addition of a single row. What is done to a group takes its number of columns, as in row_loops.pxi.
 
-cdef inline void fetch(const real *x, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:
-    """Begin to load the elements of a later row, unless the rows follow one another closely."""
+cdef inline void fetch(const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:
+    """Begin to load the elements of a later row, where rows are many and far apart."""
     cdef Py_ssize_t g
     x += AHEAD * stride
-    for g from 0 <= g < (width if stride > COLUMNS else 0) by 64 // <Py_ssize_t>sizeof(real):
+    for g from 0 <= g < (width if stride > COLUMNS and n >= COLUMNS else 0) by 64 // <Py_ssize_t>sizeof(real):
         prefetch(x + g)
 
 cdef inline void raise_tops(real *top, const real *x, Py_ssize_t count) noexcept nogil:
@@ -18,7 +18,7 @@ cdef inline void column_tops(real *top, const real *x, Py_ssize_t n, Py_ssize_t 
     for g from 0 <= g < width by LANES:
         fill(top + g, -INFINITY)
     for i in range(n):
-        fetch(x + i * stride, width, stride)
+        fetch(x + i * stride, n, width, stride)
         for g from 0 <= g < full by LANES:
             raise_tops(top + g, x + i * stride + g, LANES)
         if full < width:
@@ -86,8 +86,8 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
         clear(lanes, width, lanes_used(start, stop))
         for i in range(start, stop):
             lane = lanes + (i % LANES) * COLUMNS
-            fetch(x + i * stride, width, stride)
-            fetch(y + i * stride, width, stride)
+            fetch(x + i * stride, n, width, stride)
+            fetch(y + i * stride, n, width, stride)
             for g from 0 <= g < full by LANES:
                 store_column_terms(y + i * stride + g, x + i * stride + g, top + g, lane + g, LANES, term)
             if full < width:
@@ -96,7 +96,7 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
     for j in range(width):
         top[j] = <real>total[j]
     for i in range(n):
-        fetch(y + i * stride, width, stride)
+        fetch(y + i * stride, n, width, stride)
         for g from 0 <= g < full by LANES:
             finish_terms(y + i * stride + g, top + g, LANES, finish)
         if full < width:
@@ -138,8 +138,8 @@ cdef inline void column_excess(real *excess, real *y, const real *top, const rea
             lane = lanes + (i % LANES) * COLUMNS
             if y is not NULL:
                 to = y + i * stride
-                fetch(to, width, stride)
-            fetch(x + i * stride, width, stride)
+                fetch(to, n, width, stride)
+            fetch(x + i * stride, n, width, stride)
             for g from 0 <= g < full by LANES:
                 add_column_excess(to + g if to is not NULL else NULL, x + i * stride + g, top + g, lane + g, ties + g, LANES, term)
             if full < width:
@@ -171,8 +171,8 @@ cdef inline void shift_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t 
     for j in range(width):
         total[j] = sum_up(top[j], total[j])
     for i in range(n):
-        fetch(x + i * stride, width, stride)
-        fetch(y + i * stride, width, stride)
+        fetch(x + i * stride, n, width, stride)
+        fetch(y + i * stride, n, width, stride)
         for g from 0 <= g < full by LANES:
             finish_shifts(y + i * stride + g, x + i * stride + g, top + g, total + g, LANES, finish)
         if full < width:
@@ -216,8 +216,8 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
         clear(lanes, width, lanes_used(start, stop))
         for i in range(start, stop):
             lane = lanes + (i % LANES) * COLUMNS
-            fetch(a + i * stride, width, stride)
-            fetch(b + i * stride, width, stride)
+            fetch(a + i * stride, n, width, stride)
+            fetch(b + i * stride, n, width, stride)
             for g from 0 <= g < full by LANES:
                 add_products(a + i * stride + g, b + i * stride + g, lane + g, LANES, term)
             if full < width:
@@ -226,9 +226,9 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
     for j in range(width):
         sums[j] = <real>total[j]
     for i in range(n):
-        fetch(a + i * stride, width, stride)
-        fetch(b + i * stride, width, stride)
-        fetch(out + i * stride, width, stride)
+        fetch(a + i * stride, n, width, stride)
+        fetch(b + i * stride, n, width, stride)
+        fetch(out + i * stride, n, width, stride)
         for g from 0 <= g < full by LANES:
             here = i * stride + g
             finish_products(out + here, a + here, b + here, sums + g, LANES, finish)

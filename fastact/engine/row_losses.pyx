@@ -8,7 +8,7 @@ cimport numpy as cnp
 from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, itemsize
 from fastact.engine.calls cimport inherit_doc, is_ready, only_known, ready
 from fastact.engine.function cimport Function
-from fastact.engine.rows cimport SHORT, TOGETHER, RowCall, pack, place, unpack
+from fastact.engine.rows cimport LINE, TOGETHER, RowCall, pack, place, unpack
 from fastact.engine.threads cimport run_spans
 
 import math
@@ -73,8 +73,8 @@ cdef void compute_rows(RowLossCall *call, Py_ssize_t row, Py_ssize_t width, void
 
 cdef void packed_losses(RowLossCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Short rows: side by side on the stack, where the gradient takes the place of the predictions."""
-    cdef double x[SHORT * TOGETHER]
-    cdef double t[SHORT * TOGETHER]
+    cdef double x[LINE * TOGETHER]
+    cdef double t[LINE * TOGETHER]
     cdef Py_ssize_t width
     while start < stop:
         width = TOGETHER if stop - start > TOGETHER else stop - start
@@ -90,7 +90,7 @@ cdef void packed_losses(RowLossCall *call, Py_ssize_t start, Py_ssize_t stop) no
 cdef void row_loss_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef RowLossCall *call = <RowLossCall *>context
     cdef Py_ssize_t width = 1
-    if call.stride == 1 and call.rows.n < SHORT and stop - start > 1:
+    if call.stride == 1 and call.rows.n < LINE and stop - start > 1:
         packed_losses(call, start, stop)
         return
     while start < stop:
@@ -236,7 +236,7 @@ cdef class RowLossFunction(Function):
         call.z_loss = z_loss
         call.scale = scale
         with nogil:
-            run_spans(row_loss_span, &call, values.shape[0], TOGETHER if beside or classes < SHORT else 1,
+            run_spans(row_loss_span, &call, values.shape[0], TOGETHER if beside or classes < LINE else 1,
                       values.shape[0] * classes * self.cost)
         if work is not None and work is not target:
             with np.errstate(all="ignore"):     # a gradient too small or large for half precision is rounded, silently

@@ -3,7 +3,8 @@
 ctypedef void (*row_kernel)(void *out, void *a, void *b, void *c, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
 
 cdef enum:
-    SHORT = 64      # shorter rows are packed side by side, so that a vector holds one element of many rows
+    SHORT = 48      # shorter rows are packed side by side, so that a vector holds one element of many rows
+    LINE = 128      # the longest row that can be packed
     TOGETHER = 64   # rows packed at a time
 
 cdef struct RowCall:

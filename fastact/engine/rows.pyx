@@ -79,7 +79,7 @@ cdef inline void transpose(floating *to, Py_ssize_t to_step, const floating *sou
 cdef inline void pack_rows(floating *block, RowCall *call, int k, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
     """Bring `width` rows of operand k side by side: at once where they are whole and evenly spaced, else one by one."""
     cdef Py_ssize_t j, n = call.n if call.has_core[k] else 1, step = even_step(call, k, row, width)
-    cdef floating line[SHORT]
+    cdef floating line[LINE]
     if call.dtype >= SINGLE and step % sizeof(floating) == 0 and step and (n == 1 or call.core[k] == sizeof(floating)):
         transpose(block, TOGETHER, <const floating *>place(call, k, row), step // <Py_ssize_t>sizeof(floating), width, n)
         return
@@ -91,7 +91,7 @@ cdef inline void pack_rows(floating *block, RowCall *call, int k, Py_ssize_t row
 cdef inline void unpack_rows(const floating *block, RowCall *call, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
     """Put the results of `width` rows back from their columns."""
     cdef Py_ssize_t j, n = call.n if call.has_core[0] else 1, step = even_step(call, 0, row, width)
-    cdef floating line[SHORT]
+    cdef floating line[LINE]
     if call.dtype >= SINGLE and step % sizeof(floating) == 0 and step and (n == 1 or call.core[0] == sizeof(floating)):
         transpose(<floating *>place(call, 0, row), step // <Py_ssize_t>sizeof(floating), block, TOGETHER, n, width)
         return

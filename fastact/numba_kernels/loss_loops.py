@@ -7,7 +7,17 @@ from fastact.numba_kernels.bits import real, routine, scalar
 from fastact.numba_kernels.loops import add_up, each, is_null, largest, offset, stack
 from fastact.numba_kernels.primitives import log1p
 from fastact.numba_kernels.row_loops import (
-    BLOCK, COLUMNS, LANES, SUMS, add, add_lanes, column_excess, column_tops, lane_of, row_excess, same,
+    BLOCK,
+    COLUMNS,
+    LANES,
+    SUMS,
+    add,
+    add_lanes,
+    column_excess,
+    column_tops,
+    lane_of,
+    row_excess,
+    same,
 )
 
 
