@@ -18,6 +18,7 @@ OPTIONS = [
     {"label_smoothing": 0.3, "z_loss": 0.1, "weight": "class", "ignore_index": 0},
 ]
 SHAPES = [((5,), 0), ((1, 1), -1), ((7, 10), -1), ((7, 10), 1), ((10, 7), 0), ((3, 6, 4), 1), ((2, 3, 4, 5), -2), ((3, 1500), 1)]
+SHAPES += [((6, 40), 0), ((2, 5, 300), 1)]  # rows side by side
 
 
 def value_type(dtype):
@@ -93,7 +94,7 @@ def test_values_and_gradients(options, dense, dtype, backend):
 @every_type
 def test_outputs_and_layouts(dtype, backend):
     both = namespace(backend).cross_entropy_value_and_grad
-    for shape, axis in [((6, 10), 1), ((10, 6), 0), ((3, 4, 5), 1), ((2, 1030), 1)]:
+    for shape, axis in [((6, 10), 1), ((10, 6), 0), ((3, 4, 5), 1), ((2, 1030), 1), ((70, 90), 1), ((6, 40), 0), ((2, 1030, 20), 1)]:
         pred = logits(shape, dtype)
         labels = np.random.default_rng(3).integers(0, shape[axis], np.delete(shape, axis))
         value, grad = both(pred, labels, axis=axis)
@@ -225,6 +226,22 @@ def test_gradients_of_every_option_are_differences(backend):
             down[i] -= 1e-5
             slope = (f(up, labels, reduction=reduction, **options) - f(down, labels, reduction=reduction, **options)) / 2e-5
             assert slope == pytest.approx(grad[i], abs=1e-8)
+
+
+@pytest.mark.parametrize("backend", FUSED)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_rows_side_by_side_give_the_bits_of_whole_rows(dtype, backend):
+    both = namespace(backend).cross_entropy_value_and_grad
+    for n, columns in ((5, 16), (40, 33), (300, 300), (1030, 20)):
+        pred, labels = logits((n, columns), dtype), np.arange(columns) % n
+        labels[3] = -100
+        dense = np.random.default_rng(6).random((n, columns)).astype(dtype)
+        for target, turned in ((labels, labels), (dense, dense.T.copy())):
+            value, grad = both(pred, target, axis=0, reduction="none", z_loss=0.1)
+            for rows in (slice(None), slice(2, 3)):  # together and one alone
+                alone = both(pred.T[rows].copy(), turned[rows], reduction="none", z_loss=0.1)
+                same(alone[0], value[rows], f"{n} classes")
+                same(alone[1], grad.T[rows], f"{n} classes")
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -82,17 +82,17 @@ def row_loss_kernel(op, dtype, number):
 
     @silent
     def kernel(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride):
-        x = grid(x, dtype, n, width, stride).copy()
-        weights = grid(t, dtype, n, width, stride).copy() if t else np.zeros((n, width), dtype)
+        x = grid(x, dtype, n, width, stride).T.copy("C")    # whole rows, which NumPy adds up in one order whatever the layout
+        weights = grid(t, dtype, n, width, stride).T.copy("C") if t else np.zeros((width, n), dtype)
         if labels:
-            weights[view(labels, np.intp, width), np.arange(width)] += view(at_label, np.float64, width).astype(dtype)
-        lse = logsumexp(x, axis=0)
+            weights[np.arange(width), view(labels, np.intp, width)] += view(at_label, np.float64, width).astype(dtype)
+        lse = logsumexp(x, axis=-1)
         if grad:
-            slope = forward.backward_op.reference(x.T, weights.T).T
+            slope = forward.backward_op.reference(x, weights)
             if z_loss:
-                slope = slope + 2 * z_loss * lse * softmax(x, axis=0)
-            grid(grad, dtype, n, width, stride)[...] = number(scale).value * slope
-        view(values, np.float64, width)[...] = forward.reference(x.T, weights.T) + (z_loss * lse * lse if z_loss else 0)
+                slope = slope + 2 * z_loss * lse[:, None] * softmax(x, axis=-1)
+            grid(grad, dtype, n, width, stride)[...] = (number(scale).value * slope).T
+        view(values, np.float64, width)[...] = forward.reference(x, weights) + (z_loss * lse * lse if z_loss else 0)
 
     real = ctypes.c_double
     return ctypes.CFUNCTYPE(None, *[POINTER] * 6, real, real, SIZE, SIZE, SIZE)(kernel)
