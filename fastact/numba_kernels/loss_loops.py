@@ -56,13 +56,13 @@ def added_excess(value, mass, log_total):
 
 
 @scalar
-def added_label(value, cost, at_target, at_label, top, log_total):
-    return value + cost(at_target, type(top)(at_label), top, log_total)
+def added_label(top, value, cost, at_target, at_label, log_total):
+    return value + cost(at_target, real(at_label), top, log_total)
 
 
 @scalar
-def added_mass(mass, at_label, top):
-    return mass + type(top)(at_label)
+def added_mass(top, mass, at_label):
+    return mass + real(at_label)
 
 
 @scalar
@@ -84,8 +84,8 @@ def close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, sca
     each(width, log_total, log1p, excess)
     each(width, values, added_excess, values, mass, log_total)
     if not is_null(at_label):
-        each(width, values, added_label, values, cost, at_target, at_label, top, log_total)
-        each(width, mass, added_mass, mass, at_label, top)
+        each(width, values, added_label, top, values, cost, at_target, at_label, log_total)
+        each(width, mass, added_mass, top, mass, at_label)
     each(width, values, added_z, values, top, log_total, z_loss)
     each(width, excess, factor_of, top, log_total, mass, excess, z_loss, scale)
 

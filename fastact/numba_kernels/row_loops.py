@@ -172,7 +172,7 @@ def placed(chosen, grad, which, i):
     return chosen(grad, which == i)
 
 
-# ---- kernels for both layouts: stride 1 is a single contiguous row; each closes over `stamp`, see kernels.STAMP -----------------
+# ---- kernels for both layouts: stride 1 is a single contiguous row -----------------
 
 
 def normalise(term, finish):
