@@ -38,13 +38,16 @@ cdef inline void fold(real *lanes, Py_ssize_t width, Py_ssize_t half, Py_ssize_t
             for j in range(g, g + LANES):
                 lanes[k * COLUMNS + j] += lanes[(k + half) * COLUMNS + j]
 
-cdef inline void add_lanes(double *total, real *lanes, Py_ssize_t width, Py_ssize_t used) noexcept nogil:
-    """Add every column's lanes by halving, in the order of `halve`, to the column's total."""
+cdef inline void add_lanes(double *total, double *rest, real *lanes, Py_ssize_t width, Py_ssize_t used) noexcept nogil:
+    """Add every column's lanes by halving, in the order of `halve`, to the column's total; `rest`, where given, keeps what is lost."""
     cdef Py_ssize_t j
     fold(lanes, width, 8, used)
     fold(lanes, width, 4, used if used < 8 else 8)
     fold(lanes, width, 2, used if used < 4 else 4)
     fold(lanes, width, 1, used if used < 2 else 2)
+    if rest is not NULL:
+        for j in range(width):
+            rest[j] = carried(rest[j], total[j], lanes[j])
     for j in range(width):
         total[j] += lanes[j]
 
@@ -76,11 +79,13 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
     cdef real lanes[LANES * COLUMNS]
     cdef real top[COLUMNS]
     cdef double total[COLUMNS]
+    cdef double rest[COLUMNS]
     cdef real *lane
     cdef Py_ssize_t start, stop, i, g, j, full = width - width % LANES
     column_tops(top, x, n, width, stride)
     for j in range(width):
         total[j] = 0
+        rest[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
         clear(lanes, width, lanes_used(start, stop))
@@ -92,9 +97,9 @@ cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssiz
                 store_column_terms(y + i * stride + g, x + i * stride + g, top + g, lane + g, LANES, term)
             if full < width:
                 store_column_terms(y + i * stride + full, x + i * stride + full, top + full, lane + full, width - full, term)
-        add_lanes(total, lanes, width, lanes_used(start, stop))
+        add_lanes(total, rest, lanes, width, lanes_used(start, stop))
     for j in range(width):
-        top[j] = <real>total[j]
+        top[j] = <real>settled(total[j], rest[j])
     for i in range(n):
         fetch(y + i * stride, n, width, stride)
         for g from 0 <= g < full by LANES:
@@ -121,6 +126,7 @@ cdef inline void column_excess(real *excess, real *y, const real *top, const rea
     """The sum of each column's terms without one maximum; the terms are stored too where `y` is given."""
     cdef real lanes[LANES * COLUMNS]
     cdef double total[COLUMNS]
+    cdef double rest[COLUMNS]
     cdef double tied[COLUMNS]
     cdef real ties[COLUMNS]
     cdef real *lane
@@ -128,6 +134,7 @@ cdef inline void column_excess(real *excess, real *y, const real *top, const rea
     cdef Py_ssize_t start, stop, i, g, j, full = width - width % LANES
     for j in range(width):
         total[j] = 0
+        rest[j] = 0
         tied[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
@@ -147,9 +154,9 @@ cdef inline void column_excess(real *excess, real *y, const real *top, const rea
                                   width - full, term)
         for j in range(width):
             tied[j] += ties[j]
-        add_lanes(total, lanes, width, lanes_used(start, stop))
+        add_lanes(total, rest, lanes, width, lanes_used(start, stop))
     for j in range(width):
-        excess[j] = <real>(total[j] + (tied[j] - 1))
+        excess[j] = <real>(settled(total[j], rest[j]) + (tied[j] - 1))
 
 cdef inline void finish_shifts(real *y, const real *x, const real *top, const real *total, Py_ssize_t count,
                                real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
@@ -206,11 +213,13 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
                                   real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     cdef real lanes[LANES * COLUMNS]
     cdef double total[COLUMNS]
+    cdef double rest[COLUMNS]
     cdef real sums[COLUMNS]
     cdef real *lane
     cdef Py_ssize_t start, stop, i, g, j, full = width - width % LANES, here
     for j in range(width):
         total[j] = 0
+        rest[j] = 0
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
         clear(lanes, width, lanes_used(start, stop))
@@ -222,9 +231,9 @@ cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ss
                 add_products(a + i * stride + g, b + i * stride + g, lane + g, LANES, term)
             if full < width:
                 add_products(a + i * stride + full, b + i * stride + full, lane + full, width - full, term)
-        add_lanes(total, lanes, width, lanes_used(start, stop))
+        add_lanes(total, rest, lanes, width, lanes_used(start, stop))
     for j in range(width):
-        sums[j] = <real>total[j]
+        sums[j] = <real>settled(total[j], rest[j])
     for i in range(n):
         fetch(a + i * stride, n, width, stride)
         fetch(b + i * stride, n, width, stride)

@@ -117,6 +117,15 @@ cdef inline real only_if(bint chosen, real x) noexcept nogil:
     else:
         return from64(bits64(x) & (<u64>0 - <u64>chosen))
 
+cdef inline double carried(double rest, double total, double value) noexcept nogil:
+    """What additions to `total` have lost so far, when `value` is added to it now; `total + rest` is the sum to twice the precision."""
+    cdef double after = total + value, added = after - total
+    return rest + ((total - (after - added)) + (value - added))
+
+cdef inline double settled(double total, double rest) noexcept nogil:
+    """The sum with what was lost; of infinite sums no loss is known."""
+    return total + rest if rest == rest else total
+
 cdef inline void raise_top(real *top, const real *v) noexcept nogil:
     """The larger of each pair; a nan in `v` is passed over, it comes back through the exponential."""
     cdef Py_ssize_t j

@@ -55,8 +55,8 @@ cdef inline void weigh_columns(double *value, double *mass, const real *x, const
             for g from 0 <= g < width by LANES:
                 lane = (i % LANES) * COLUMNS + g
                 add_column_costs(x + i * stride + g, t + i * stride + g, top + g, costs + lane, weights + lane, width - g, cost)
-        add_lanes(value, costs, width, used)
-        add_lanes(mass, weights, width, used)
+        add_lanes(value, NULL, costs, width, used)
+        add_lanes(mass, NULL, weights, width, used)
 
 
 cdef inline void close_rows(double *values, real *factor, double *mass, const real *top, const real *excess, const real *at_target,

@@ -15,7 +15,8 @@ cdef inline void normalise_row(real *y, const real *x, Py_ssize_t n, real (*term
                                real (*finish)(real, real) noexcept nogil) noexcept nogil:
     """Store and sum the terms of a row, then divide them by their sum."""
     cdef real top = row_top(x, n)
-    cdef double total = 0
+    cdef double total = 0, rest = 0, block
+    cdef real sum
     cdef real lane[LANES]
     cdef Py_ssize_t start, stop, full, i
     for start from 0 <= start < n by BLOCK:
@@ -26,9 +27,12 @@ cdef inline void normalise_row(real *y, const real *x, Py_ssize_t n, real (*term
             store_terms(y + i, x + i, top, lane, LANES, term)
         if full < stop:
             store_terms(y + full, x + full, top, lane, stop - full, term)
-        total += halve(lane)
+        block = halve(lane)
+        rest = carried(rest, total, block)
+        total += block
+    sum = <real>settled(total, rest)
     for i in range(n):
-        y[i] = finish(y[i], <real>total)
+        y[i] = finish(y[i], sum)
 
 
 cdef inline void add_excess(real *y, const real *x, real top, real *lane, real *tie, Py_ssize_t count,
@@ -46,7 +50,7 @@ cdef inline void add_excess(real *y, const real *x, real top, real *lane, real *
 
 cdef inline real row_excess(real *y, const real *x, real top, Py_ssize_t n, real (*term)(real, real) noexcept nogil) noexcept nogil:
     """The sum of a row's terms without one maximum; the terms are stored too where `y` is given."""
-    cdef double total = 0, ties = 0
+    cdef double total = 0, rest = 0, block, ties = 0
     cdef real lane[LANES]
     cdef real tie[LANES]
     cdef Py_ssize_t start, stop, full, i
@@ -59,9 +63,11 @@ cdef inline real row_excess(real *y, const real *x, real top, Py_ssize_t n, real
             add_excess(y + i if y is not NULL else NULL, x + i, top, lane, tie, LANES, term)
         if full < stop:
             add_excess(y + full if y is not NULL else NULL, x + full, top, lane, tie, stop - full, term)
-        total += halve(lane)
+        block = halve(lane)
+        rest = carried(rest, total, block)
+        total += block
         ties += halve(tie)
-    return <real>(total + (ties - 1))
+    return <real>(settled(total, rest) + (ties - 1))
 
 cdef inline void shift_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
                            real (*sum_up)(real, real) noexcept nogil, real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
@@ -90,7 +96,8 @@ cdef inline void add_products(const real *a, const real *b, real *lane, Py_ssize
 cdef inline void contract_row(real *out, const real *a, const real *b, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
                               real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     """Sum the terms of two rows, then combine both rows with that sum."""
-    cdef double total = 0
+    cdef double total = 0, rest = 0, block
+    cdef real sum
     cdef real lane[LANES]
     cdef Py_ssize_t start, stop, full, i
     for start from 0 <= start < n by BLOCK:
@@ -101,9 +108,12 @@ cdef inline void contract_row(real *out, const real *a, const real *b, Py_ssize_
             add_products(a + i, b + i, lane, LANES, term)
         if full < stop:
             add_products(a + full, b + full, lane, stop - full, term)
-        total += halve(lane)
+        block = halve(lane)
+        rest = carried(rest, total, block)
+        total += block
+    sum = <real>settled(total, rest)
     for i in range(n):
-        out[i] = finish(a[i], b[i], <real>total)
+        out[i] = finish(a[i], b[i], sum)
 
 cdef inline void spread_row(real *out, real a, const real *b, real c, Py_ssize_t n,
                             real (*finish)(real, real, real) noexcept nogil) noexcept nogil:

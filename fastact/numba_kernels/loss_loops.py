@@ -40,14 +40,16 @@ def weigh_columns(x, cost, value, mass, t, n, width, stride, top):
     costs, weights, block = stack(x[0], SUMS), stack(x[0], SUMS), stack(x[0], COLUMNS)
     each(LANES * width, costs, same, real(0))
     each(LANES * width, weights, same, real(0))
+    lost = stack(0.0, COLUMNS)  # of no matter to a cost, which is a sum of few digits
+    each(width, lost, same, 0.0)
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             here, there = lane_of(costs, i, width), lane_of(weights, i, width)
             each(width, block, cost, offset(x, i * stride), offset(t, i * stride), top, real(0))
             each(width, here, add, here, block)
             each(width, there, add, there, offset(t, i * stride))
-        add_lanes(value, costs, width)
-        add_lanes(mass, weights, width)
+        add_lanes(value, lost, costs, width)
+        add_lanes(mass, lost, weights, width)
 
 
 @scalar

@@ -38,26 +38,42 @@ def count_tie(ties, x, top):
 
 
 @scalar
-def less_one(total, ties):
-    return total + (ties - 1.0)
+def carried(rest, total, value):
+    """What additions to `total` have lost so far, when `value` is added to it now; `total + rest` is the sum to twice the precision."""
+    after = total + value
+    added = after - total
+    return rest + ((total - (after - added)) + (value - added))
+
+
+@scalar
+def settled(total, rest):
+    """The sum with what was lost; of infinite sums no loss is known."""
+    return total + rest if rest == rest else total
+
+
+@scalar
+def less_one(total, rest, ties):
+    return settled(total, rest) + (ties - 1.0)
 
 
 @routine
 def row_excess(term, y, x, top, n):
     """The sum of a row's terms without one maximum; the terms are stored too where `y` is given."""
     terms, summed = stack(top, BLOCK), stack(top, BLOCK)
-    total = 0.0
+    total = rest = 0.0
     ties = 0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
         each(size, terms, term, offset(x, start), top)
         each(size, summed, untied, terms, offset(x, start), top)
-        total += add_up(summed, size)
+        block = add_up(summed, size)
+        rest = carried(rest, total, block)
+        total += block
         for i in range(start, start + size):
             ties += 1 if x[i] == top else 0
         if not is_null(y):
             each(size, offset(y, start), same, terms)
-    return real(less_one(total, ties))
+    return real(less_one(total, rest, ties))
 
 
 # ---- rows side by side, element i of row j at i * stride + j: 256 columns at a time ----------------------------------------
@@ -79,29 +95,31 @@ def lane_of(lanes, i, width):
 
 
 @routine
-def add_lanes(total, lanes, width):
-    """Add every column's 16 lanes by halving, in the order of `add_up`, to the column's total, and clear them."""
+def add_lanes(total, rest, lanes, width):
+    """Add every column's 16 lanes by halving, in the order of `add_up`, to the column's total, and clear them; see `carried`."""
     half = LANES * width
     while half > width:
         half >>= 1
         each(half, lanes, add, lanes, offset(lanes, half))
+    each(width, rest, carried, rest, total, lanes)
     each(width, total, add, total, lanes)
     each(LANES * width, lanes, same, real(0))
 
 
 @routine
 def normalise_columns(term, finish, y, x, n, width, stride):
-    lanes, total = stack(x[0], SUMS), stack(0.0, COLUMNS)
+    lanes, total, rest = stack(x[0], SUMS), stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     top, _ = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
     each(width, total, same, 0.0)
+    each(width, rest, same, 0.0)
     each(LANES * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             terms = offset(y, i * stride)
             each(width, terms, term, offset(x, i * stride), top)
             each(width, lane_of(lanes, i, width), add, lane_of(lanes, i, width), terms)
-        add_lanes(total, lanes, width)
-    each(width, top, same, total)
+        add_lanes(total, rest, lanes, width)
+    each(width, top, settled, total, rest)
     for i in range(n):
         each(width, offset(y, i * stride), finish, offset(y, i * stride), top)
 
@@ -110,8 +128,9 @@ def normalise_columns(term, finish, y, x, n, width, stride):
 def column_excess(term, y, x, n, width, stride, top, excess):
     """The same for each column, in the buffer `excess`."""
     lanes, terms = stack(x[0], SUMS), stack(x[0], COLUMNS)
-    total, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
+    total, rest, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     each(width, total, same, 0.0)
+    each(width, rest, same, 0.0)
     each(width, ties, same, 0.0)
     each(LANES * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
@@ -121,22 +140,23 @@ def column_excess(term, y, x, n, width, stride, top, excess):
             each(width, ties, count_tie, ties, offset(x, i * stride), top)
             if not is_null(y):
                 each(width, offset(y, i * stride), same, terms)
-        add_lanes(total, lanes, width)
-    each(width, excess, less_one, total, ties)
+        add_lanes(total, rest, lanes, width)
+    each(width, excess, less_one, total, rest, ties)
 
 
 @routine
 def contract_columns(term, finish, out, a, b, n, width, stride):
     lanes, terms = stack(a[0], SUMS), stack(a[0], COLUMNS)
-    total = stack(0.0, COLUMNS)
+    total, rest = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     each(width, total, same, 0.0)
+    each(width, rest, same, 0.0)
     each(LANES * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             each(width, terms, term, offset(a, i * stride), offset(b, i * stride))
             each(width, lane_of(lanes, i, width), add, lane_of(lanes, i, width), terms)
-        add_lanes(total, lanes, width)
-    each(width, terms, same, total)
+        add_lanes(total, rest, lanes, width)
+    each(width, terms, settled, total, rest)
     for i in range(n):
         here = i * stride
         each(width, offset(out, here), finish, offset(a, here), offset(b, here), terms)
@@ -181,12 +201,14 @@ def normalise(term, finish):
     def kernel(y, x, b, c, n, width, stride):
         if stride == 1:
             top = largest(x, n)
-            total = 0.0
+            total = rest = 0.0
             for start in range(0, n, BLOCK):
                 size = BLOCK if n - start > BLOCK else n - start
                 each(size, offset(y, start), term, offset(x, start), top)
-                total += add_up(offset(y, start), size)
-            each(n, y, finish, y, type(top)(total))
+                block = add_up(offset(y, start), size)
+                rest = carried(rest, total, block)
+                total += block
+            each(n, y, finish, y, type(top)(settled(total, rest)))
         else:
             for j in range(0, width, COLUMNS):
                 normalise_columns(
@@ -239,13 +261,15 @@ def contract(term, finish):
 
     def kernel(out, a, b, c, n, width, stride):
         if stride == 1:
-            block = stack(a[0], BLOCK)
-            total = 0.0
+            terms = stack(a[0], BLOCK)
+            total = rest = 0.0
             for start in range(0, n, BLOCK):
                 size = BLOCK if n - start > BLOCK else n - start
-                each(size, block, term, offset(a, start), offset(b, start))
-                total += add_up(block, size)
-            each(n, out, finish, a, b, type(a[0])(total))
+                each(size, terms, term, offset(a, start), offset(b, start))
+                block = add_up(terms, size)
+                rest = carried(rest, total, block)
+                total += block
+            each(n, out, finish, a, b, type(a[0])(settled(total, rest)))
         else:
             for j in range(0, width, COLUMNS):
                 here = COLUMNS if width - j > COLUMNS else width - j
