@@ -22,13 +22,6 @@ cdef inline real at_most(real x, real high) noexcept nogil:
     else:
         return high if x > high else x
 
-cdef inline real at_least_or_nan(real x, real low) noexcept nogil:
-    # at_least that keeps every nan: the offset turns both kinds of nan into patterns the minimum leaves alone.
-    if real is float:
-        return from32(min_u32(bits32(x) + <u32>0x7fffff, bits32(low) + <u32>0x7fffff) - <u32>0x7fffff)
-    else:
-        return low if x < low else x
-
 cdef inline real clamp(real x, real low, real high) noexcept nogil:
     # x between low < 0 and high > 0, keeping every nan.
     cdef u32 u
@@ -174,11 +167,18 @@ cdef inline real exp(real x) noexcept nogil:
     return fma(p, s, s) * power_rest(t)
 
 cdef inline real softmax_exp(real x) noexcept nogil:
-    # e**x for x <= 0, 0 below -87.7 / -708.7 (there 2**n has the bits of zero); nan stays nan. 1.0 / 1.0 ulp.
+    # e**x for x <= 0, 0 below -87.7 / -708.7 (there 2**n has the bits of zero); nan stays nan. 2 + 0.03 abs(x) / 1.0 ulp: of degree 5
+    # and reduced by one constant in float32, since the rounding of x - max alone costs abs(x) / 2.
+    cdef real t, r, s, p
     if real is float:
-        return scaled_exp(<real>1, at_least_or_nan(x, <real>-88), <real>0, 0, <real>-0.0)
+        x = <real>-88 if x < <real>-88 else x
+        t = nearest(x, 0)
+        r = minus_ln2_once(x, whole(t, 0))
+        s = power(t)
+        p = fma32(fma32(0.008289290592074394, r, 0.04189782217144966), r, 0.16667652130126953)
+        return fma32(fma32(fma32(p, r, 0.4999915063381195), r, 0.9999997019767761), r * s, s)
     else:
-        return scaled_exp(<real>1, at_least_or_nan(x, <real>-709), <real>0, 0, <real>-0.0)
+        return scaled_exp(<real>1, <real>-709 if x < <real>-709 else x, <real>0, 0, <real>-0.0)
 
 cdef inline real expm1(real x) noexcept nogil:
     # e**x - 1 for every x; 2**(n-1) and a last doubling reach the top of the range. 1.6 / 1.9 ulp.
