@@ -113,11 +113,13 @@ cdef inline void add_column_excess(real *y, const real *x, const real *top, real
     cdef real v[LANES]
     cdef real e[LANES]
     cdef Py_ssize_t j
+    cdef bint ties
     load(v, x, count, 0)
     for j in range(LANES):
         e[j] = term(v[j], top[j])
-        tie[j] += only_if(v[j] == top[j], <real>1)
-        lane[j] += only_if(v[j] != top[j], e[j])
+        ties = v[j] == top[j]
+        tie[j] += only_if(ties, <real>1)
+        lane[j] += unless(ties, e[j])
     if y is not NULL:
         store(y, e, count)
 

@@ -117,6 +117,13 @@ cdef inline real only_if(bint chosen, real x) noexcept nogil:
     else:
         return from64(bits64(x) & (<u64>0 - <u64>chosen))
 
+cdef inline real unless(bint chosen, real x) noexcept nogil:
+    """0 or x: the other side of the same comparison."""
+    if real is float:
+        return from32(bits32(x) & (<u32>chosen - <u32>1))
+    else:
+        return from64(bits64(x) & (<u64>chosen - <u64>1))
+
 cdef inline double carried(double rest, double total, double value) noexcept nogil:
     """What additions to `total` have lost so far, when `value` is added to it now; `total + rest` is the sum to twice the precision."""
     cdef double after = total + value, added = after - total

@@ -40,11 +40,13 @@ cdef inline void add_excess(real *y, const real *x, real top, real *lane, real *
     cdef real v[LANES]
     cdef real e[LANES]
     cdef Py_ssize_t j
+    cdef bint ties
     load(v, x, count, -INFINITY)
     for j in range(LANES):
         e[j] = term(v[j], top)
-        tie[j] += only_if(v[j] == top, <real>1)
-        lane[j] += only_if(v[j] != top, e[j])
+        ties = v[j] == top
+        tie[j] += only_if(ties, <real>1)
+        lane[j] += unless(ties, e[j])
     if y is not NULL:
         store(y, e, count)
 
