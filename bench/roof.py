@@ -90,6 +90,8 @@ def step(lines):
     """The bytes by which a loop walks on: what is added to the register that its last store is indexed by."""
     stores = [m[1] for line in lines if (m := re.search(r"%ymm\d+,.*\((.+)\)$", line)) and "%rbp" not in m[1] and "%rsp" not in m[1]]
     bumps = {m[2]: int(m[1], 16) for line in lines if (m := re.match(r"add +\$0x([0-9a-f]+),%(\w+)$", line))}
+    less = {m[2]: 2**64 - int(m[1], 16) for line in lines if (m := re.match(r"sub +\$0x(f{8}[0-9a-f]+),%(\w+)$", line))}  # -128 is short
+    bumps |= less
     (found,) = {bumps[name] for name in re.findall(r"%(\w+)", stores[-1]) if name in bumps}
     return found
 

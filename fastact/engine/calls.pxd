@@ -3,28 +3,42 @@
 cimport numpy as cnp
 from cpython.object cimport PyObject, PyTypeObject
 
+from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE
+
 ctypedef object (*vectorcall)(object callable, PyObject *const *args, size_t nargsf, PyObject *names)
 
 cdef extern from "Python.h":
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf) nogil
     PyTypeObject *Py_TYPE(PyObject *object) nogil
 
-cdef inline bint plain(PyObject *value) noexcept:
-    """An exact ndarray of float or double in the machine's own layout: at least one dimension, C order, aligned, native."""
-    cdef cnp.ndarray array
-    cdef int type_number
+cdef inline bint tidy(PyObject *value) noexcept:
+    """An exact ndarray in the machine's own layout: at least one dimension, C order, aligned, native."""
     if Py_TYPE(value) != <PyTypeObject *>cnp.ndarray:
         return False
-    array = <cnp.ndarray>value
-    type_number = cnp.PyArray_TYPE(array)
-    return ((type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(array) > 0
-            and cnp.PyArray_CHKFLAGS(array, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED) and cnp.PyArray_ISNOTSWAPPED(array))
+    return (cnp.PyArray_NDIM(<cnp.ndarray>value) > 0 and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>value)
+            and cnp.PyArray_CHKFLAGS(<cnp.ndarray>value, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
+
+cdef inline int tidy_dtype(PyObject *value, int brain) noexcept:
+    """The engine's dtype of a tidy array, where `brain` is NumPy's number for bfloat16, 0 if that is not known yet; else -1."""
+    cdef int number
+    if not tidy(value):
+        return -1
+    number = cnp.PyArray_TYPE(<cnp.ndarray>value)
+    if number == cnp.NPY_FLOAT:
+        return SINGLE
+    if number == cnp.NPY_DOUBLE:
+        return DOUBLE
+    return HALF if number == cnp.NPY_FLOAT16 else (BRAIN if brain and number == brain else -1)
+
+cdef inline bint plain(PyObject *value) noexcept:
+    """A tidy array of float or double, which kernels take as it is."""
+    return tidy_dtype(value, 0) >= SINGLE
 
 cdef inline bint alike(PyObject *value, cnp.ndarray model) noexcept:
-    """A plain array of the model's dtype and shape."""
+    """A tidy array of the model's dtype and shape."""
     cdef cnp.ndarray array
     cdef int k
-    if not plain(value):
+    if not tidy(value):
         return False
     array = <cnp.ndarray>value
     if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(model) or cnp.PyArray_NDIM(array) != cnp.PyArray_NDIM(model):

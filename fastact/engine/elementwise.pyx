@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, params_of, run_map
 from fastact.engine.calls cimport (
-    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, only_known, output, plain, real_dtype, slow, vectorcall
+    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, only_known, output, real_dtype, slow, tidy_dtype, vectorcall
 )
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport add_bfloat16, make_ufunc
@@ -66,9 +66,9 @@ cdef class MapFunction(Function):
     cdef object dtype_of(self, object array):
         """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
         if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
-            if not self.knows_bfloat16:
+            if not self.brain:
                 add_bfloat16(self, self.ufunc, array.dtype)
-                self.knows_bfloat16 = True
+                self.brain = array.dtype.num
             return array.dtype
         return real_dtype(array)
 
@@ -114,7 +114,10 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     cdef cnp.ndarray x, out
     cdef int k, dtype
     cdef float room[MAX_PARAMS]
-    if count < self.arrays or count > self.arrays + self.params or not plain(args[0]):
+    if count < self.arrays or count > self.arrays + self.params:
+        return slow(self, args, count, names)
+    dtype = tidy_dtype(args[0], self.brain)
+    if dtype < 0:
         return slow(self, args, count, names)
     x = <cnp.ndarray>args[0]
     for k in range(1, self.arrays):
@@ -134,14 +137,13 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     out = output(given_out, args, self.arrays)
     if out is None:
         return slow(self, args, count, names)
-    dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
     call.kernel = <map_kernel>self.kernel(dtype)
     call.dtype = dtype
     n = cnp.PyArray_SIZE(x)
     call.data[0] = <char *>cnp.PyArray_DATA(out)
     for k in range(3):
         call.data[k + 1] = <char *>cnp.PyArray_DATA(<cnp.ndarray>args[k]) if k < self.arrays else NULL
-    if n < SMALL:
+    if n < SMALL and dtype >= SINGLE:
         call.kernel(call.data[0], call.data[1], call.data[2], call.data[3], params_of(&call, room), n)
         return out
     call.inputs = self.arrays

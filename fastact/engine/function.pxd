@@ -24,7 +24,7 @@ cdef class Function:
     cdef Bound bounds[MAX_PARAMS]
     cdef int bound_count
     cdef double cost
-    cdef bint knows_bfloat16        # its ufunc has got a loop for it
+    cdef int brain                  # NumPy's number for bfloat16, once the ufunc has got a loop for it; else 0
 
     cdef void *kernel(self, int dtype) except NULL
     cdef void *role(self, str role, int dtype) except NULL

@@ -76,9 +76,9 @@ cdef class RowFunction(Function):
     cdef object dtype_of(self, object array):
         """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
         if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
-            if not self.knows_bfloat16:
+            if not self.brain:
                 add_bfloat16(self, self.ufunc, array.dtype)
-                self.knows_bfloat16 = True
+                self.brain = array.dtype.num
             return array.dtype
         return real_dtype(array)
 
