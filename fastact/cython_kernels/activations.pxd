@@ -4,8 +4,8 @@
 
 from fastact.cython_kernels.bits cimport by_sign, flip, fma, head, magnitude, power, product_rest, real, with_sign
 from fastact.cython_kernels.primitives cimport (
-    at_least, at_most, clamp, exp_even, exp_odd, expm1_core, expm1_negative, gate, gelu_tanh_exp, gelu_tanh_head, gelu_tanh_rest,
-    log1p_exp, lowered, mills_base, mills_rest, minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_gauss, scaled_exp, whole,
+    at_least, at_most, clamp, exp_even, exp_odd, expm1_core, expm1_negative, gate, gelu_tanh_core, gelu_tanh_head, gelu_tanh_nearest, gelu_tanh_rest,
+    log1p_exp, lowered, mills_base, mills_rest, minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_exp_plus_1, raised_gauss, scaled_exp_plus, whole,
 )
 
 
@@ -46,7 +46,7 @@ cdef inline real sigmoid(real x) noexcept nogil:
     cdef real z, t, r, v, num
     if real is float:
         z = clamp(x, <real>-105, <real>20)
-        return <real>5.960464477539063e-08 / scaled_exp(<real>1, -z, <real>0, -24, <real>5.960464477539063e-08)
+        return <real>5.960464477539063e-08 / scaled_exp_plus(-z, <real>0, -24, <real>5.960464477539063e-08)
     else:
         z = clamp(x, <real>-746, <real>40)
         t = nearest(-z, -64)
@@ -183,9 +183,9 @@ cdef inline real silu_backward(real grad, real x, real beta) noexcept nogil:
         a = at_most(a, <real>768 / b)
     z = b * a
     low = product_rest(b, a, z)
-    e = lowered(raised_exp(<real>1, -z, low, <real>-0.0))
-    r = raised(<real>1) / raised_exp(<real>1, -z, low, <real>1)
-    d = lowered(raised_exp(fma(e * r, z, <real>1 - z), -z, low, <real>-0.0) * r)
+    e = lowered(raised_exp(<real>1, -z, low))
+    r = raised(<real>1) / raised_exp_plus_1(-z, low)
+    d = lowered(raised_exp(fma(e * r, z, <real>1 - z), -z, low) * r)
     d = d if x < <real>0 else <real>1 - d
     return grad * (d if x == x else x)
 
@@ -228,35 +228,41 @@ cdef inline real gelu_backward(real grad, real x) noexcept nogil:
 
 
 cdef inline real gelu_tanh(real x) noexcept nogil:
-    cdef real z, y
+    cdef real z, t, s, y
     if real is float:
         z = at_least(x, <real>-10.9)
-        y = z / gelu_tanh_exp(<real>1, z, -32, <real>2.3283064365386963e-10) * <real>2.3283064365386963e-10
+        t = gelu_tanh_nearest(z, -32)
+        s = power(t)
+        s = s + fma(gelu_tanh_core(z, whole(t, -32)), s, <real>2.3283064365386963e-10)
+        y = z / s * <real>2.3283064365386963e-10
     else:
         z = at_least(x, <real>-21.9)
         y = gate(z, gelu_tanh_head(z), gelu_tanh_rest(z))
     return y if x < <real>8 else x
 
 cdef inline real gelu_tanh_backward(real grad, real x) noexcept nogil:
-    # As silu_backward with z = w(a) in the exponential and z = a w'(a) in the factor.
-    cdef real a, w, e, r, h, d
+    # As silu_backward with z = w(a) in the exponential and z = a w'(a) in the factor, whose rounding is kept.
+    cdef real a, t, p, s, w, e, r, h, d
     a = magnitude(x)
     if real is float:
         a = at_most(a, <real>10.9)
-        e = lowered(gelu_tanh_exp(<real>1, a, 64, <real>-0.0))
-        r = raised(<real>1) / gelu_tanh_exp(<real>1, a, 64, raised(<real>1))
+        t = gelu_tanh_nearest(a, 64)
+        p = gelu_tanh_core(a, whole(t, 64))
     else:
         a = at_most(a, <real>21.7)
-        e = lowered(raised_exp(<real>1, -gelu_tanh_head(a), gelu_tanh_rest(a), <real>-0.0))
-        r = raised(<real>1) / raised_exp(<real>1, -gelu_tanh_head(a), gelu_tanh_rest(a), <real>1)
+        d = -gelu_tanh_head(a)
+        t = nearest(d, 128)
+        p = expm1_core(minus_ln2(d, whole(t, 128)) - gelu_tanh_rest(a))
+    s = power(t)
+    e = lowered(fma(p, s, s))
+    r = raised(<real>1) / fma(p, s, s + raised(<real>1))
     h = head(a)
     w = fma((a - h) * (a + h), <real>0.21406444881780074, <real>1.5957691216057308)
     w = fma(h * h, <real>0.21406444881780074, w)
-    h = fma(e * r, a * w, fma(-a, w, <real>1))
-    if real is float:
-        d = lowered(gelu_tanh_exp(h, a, 64, <real>-0.0) * r)
-    else:
-        d = lowered(raised_exp(h, -gelu_tanh_head(a), gelu_tanh_rest(a), <real>-0.0) * r)
+    h = fma(-a, w, <real>1)
+    h = h + fma(e * r, a * w, fma(-a, w, <real>1 - h))
+    s = h * s
+    d = lowered(fma(p, s, s) * r)
     d = d if x < <real>0 else <real>1 - d
     return grad * (d if x == x else x)
 
@@ -268,10 +274,10 @@ cdef inline real mish(real x) noexcept nogil:
         z = at_least(x, <real>-110)
     else:
         z = at_least(x, <real>-768)
-    e = lowered(raised_exp(<real>1, z, <real>0, <real>-0.0))
+    e = lowered(raised_exp(<real>1, z, <real>0))
     num = fma(e, e, e) if x < <real>-0.2 else <real>2
-    base = lowered(raised_exp(z, z, <real>0, <real>-0.0)) if x < <real>-0.2 else z
-    y = fma(-base, num / fma(e, e + <real>2, <real>2), base)
+    base = lowered(raised_exp(z, z, <real>0)) if x < <real>-0.2 else z
+    y = fma(-base, num / fma(e, e, fma(e, <real>2, <real>2)), base)
     return with_sign(y, x) if x < <real>20 else x
 
 cdef inline real mish_backward(real grad, real x) noexcept nogil:
@@ -285,8 +291,8 @@ cdef inline real mish_backward(real grad, real x) noexcept nogil:
     else:
         a = at_most(a, <real>768)
     z = with_sign(a, x)
-    q = lowered(raised_exp(<real>1, -a, <real>0, <real>-0.0))
-    first = lowered(raised_exp(<real>1 - a, -a, <real>0, <real>-0.0)) if x < <real>0 else <real>1
+    q = lowered(raised_exp(<real>1, -a, <real>0))
+    first = lowered(raised_exp(<real>1 - a, -a, <real>0)) if x < <real>0 else <real>1
     r = <real>1 / by_sign(x, fma(q, q + <real>2, <real>2), fma(q + q, q + <real>1, <real>1))
     p = -fma(fma(q + <real>4, q, <real>8), q, <real>4) if x < <real>0 else fma(q, <real>4, <real>4)
     c = <real>-1 - q if x < <real>0 else <real>-2

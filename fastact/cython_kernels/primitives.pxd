@@ -135,19 +135,33 @@ cdef inline real exp_odd(real r, real r2) noexcept nogil:
     else:
         return r * fma64(fma64(5.6281812909449294e-05, r2, 0.02365220486264734), r2, 0.8515625)
 
-cdef inline real scaled_exp(real m, real x, real low, int k, real c) noexcept nogil:
-    # m 2**k e**(x - low) + c, rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
+cdef inline real scaled_exp(real m, real x, real low, int k) noexcept nogil:
+    # m 2**k e**(x - low), rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
     cdef real t, s
     t = nearest(x, k)
     s = m * power(t)
-    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s + c)
+    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s)
 
-cdef inline real raised_exp(real m, real x, real low, real c) noexcept nogil:
-    # raised(m e**(x - low) + c) for x in [-110, 40] / [-768, 600]; -0 is the c that adds nothing.
+cdef inline real scaled_exp_plus(real x, real low, int k, real c) noexcept nogil:
+    # 2**k e**(x - low) + c for any size of c > 0: the lesser part of the exponential is added to c first. 0.8 / 0.8 ulp.
+    cdef real t, s
+    t = nearest(x, k)
+    s = power(t)
+    return s + fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, c)
+
+cdef inline real raised_exp(real m, real x, real low) noexcept nogil:
+    # raised(m e**(x - low)) for x in [-110, 40] / [-768, 600].
     if real is float:
-        return scaled_exp(m, x, low, 64, raised(c))
+        return scaled_exp(m, x, low, 64)
     else:
-        return scaled_exp(m, x, low, 128, raised(c))
+        return scaled_exp(m, x, low, 128)
+
+cdef inline real raised_exp_plus_1(real x, real low) noexcept nogil:
+    # raised(e**(x - low) + 1) for x in [-110, 0] / [-768, 0].
+    if real is float:
+        return scaled_exp_plus(x, low, 64, raised(<real>1))
+    else:
+        return scaled_exp_plus(x, low, 128, raised(<real>1))
 
 cdef inline real exp(real x) noexcept nogil:
     # e**x for every x, subnormal results included, scaled in two steps: polynomial / odd-even rational. 1.0 / 1.6 ulp.
@@ -178,7 +192,7 @@ cdef inline real softmax_exp(real x) noexcept nogil:
         p = fma32(fma32(0.008289290592074394, r, 0.04189782217144966), r, 0.16667652130126953)
         return fma32(fma32(fma32(p, r, 0.4999915063381195), r, 0.9999997019767761), r * s, s)
     else:
-        return scaled_exp(<real>1, <real>-709 if x < <real>-709 else x, <real>0, 0, <real>-0.0)
+        return scaled_exp(<real>1, <real>-709 if x < <real>-709 else x, <real>0, 0)
 
 cdef inline real expm1(real x) noexcept nogil:
     # e**x - 1 for every x; 2**(n-1) and a last doubling reach the top of the range. 1.6 / 1.9 ulp.
@@ -251,7 +265,7 @@ cdef inline real log1p_exp(real a, real low) noexcept nogil:
     # log(1 + e**-(a + low)) for 0 <= a <= 110 / 768, subnormal results included: polynomial / odd-even rational. 1.8 / 2.7 ulp.
     cdef real q, r, t, e, w
     if real is float:
-        q = raised_exp(<real>1, -a, low, <real>-0.0)
+        q = raised_exp(<real>1, -a, low)
         e = lowered(q)
         return log1p_core(e, q / fma(<real>0.5, q, raised(<real>1)))
     else:
@@ -272,7 +286,7 @@ cdef inline real gate(real x, real w, real low) noexcept nogil:
     # x / (1 + e**-(w + low)) for w in [-131, 40] / [-880, 500]; only the last operation rounds a subnormal result. 2.3 / 3.0 ulp.
     cdef real t, r, v, s, den
     if real is float:
-        return x / scaled_exp(<real>1, -w, low, -62, <float>2.168404344971009e-19) * <float>2.168404344971009e-19
+        return x / scaled_exp_plus(-w, low, -62, <float>2.168404344971009e-19) * <float>2.168404344971009e-19
     else:
         t = nearest(-w, -300)
         r = minus_ln2(w, -whole(t, -300)) + low
@@ -283,10 +297,15 @@ cdef inline real gate(real x, real w, real low) noexcept nogil:
         den = fma64(v, s + 4.909093465297727e-91, r * (4.909093465297727e-91 - s))
         return fma64(x, v, x * r) / den * 4.909093465297727e-91
 
-cdef inline real gelu_tanh_exp(real m, real x, int k, real c) noexcept nogil:
-    # float32: m 2**k e**-w + c, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9. 1.1 ulp.
-    # w / ln 2 is had in two parts, p x + low x, and the polynomial is that of 2**f.
-    cdef real xh, v, vl, p, d, low, t, f
+cdef inline real gelu_tanh_nearest(real x, int k) noexcept nogil:
+    # float32: t of nearest for -w / ln 2, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9.
+    cdef real xh
+    xh = head(x)
+    return fma(-x, fma32(xh * xh, 0.10294324159622192, 2.3017578125), <real>(12583039 + k))
+
+cdef inline real gelu_tanh_core(real x, real n) noexcept nogil:
+    # float32: 2**f - 1, f = -w / ln 2 - n, where w / ln 2 is had in two parts, p x + low x. 2**-26.
+    cdef real xh, v, vl, p, d, low, f
     xh = head(x)
     v = xh * xh
     vl = (x - xh) * (x + xh)
@@ -294,13 +313,10 @@ cdef inline real gelu_tanh_exp(real m, real x, int k, real c) noexcept nogil:
     d = p - <float>2.3017578125
     low = fma32(v, -2.016198541454628e-09, 0.0004503856471274048)
     low = fused32(v, 0.10294324159622192, -d) + fma32(vl, 0.10294324159622192, low)
-    t = fma(-x, p, <real>(12583039 + k))
-    f = fma(-x, low, fused32(-x, p, -whole(t, k)))
-    v = m * power(t)
+    f = fma(-x, low, fused32(-x, p, -n))
     p = fma32(0.00015456404071301222, f, 0.0013391146203503013)
     p = fma32(fma32(p, f, 0.009618077427148819), f, 0.055503591895103455)
-    p = fma32(fma32(p, f, 0.24022650718688965), f, 0.6931471824645996)
-    return fma(f * p, v, v + c)
+    return f * fma32(fma32(p, f, 0.24022650718688965), f, 0.6931471824645996)
 
 cdef inline real gelu_tanh_slope(real v) noexcept nogil:
     # float64: about w / x for the v = x**2 of gelu_tanh_exp; the product of two heads is exact.
@@ -334,7 +350,7 @@ cdef inline real raised_gauss(real m, real a) noexcept nogil:
     # raised(m e**(-a*a/2)) for 0 <= a <= 14.9 / 38.9: the square in an exact head and a rest, on any machine. 1.0 / 1.0 ulp.
     cdef real ah
     ah = head(a)
-    return raised_exp(m, <real>-0.5 * ah * ah, <real>0.5 * (a - ah) * (a + ah), <real>-0.0)
+    return raised_exp(m, <real>-0.5 * ah * ah, <real>0.5 * (a - ah) * (a + ah))
 
 cdef inline real mills_base(real a) noexcept nogil:
     # raised(S), S = 1.8359375 + 2.296875 a: Phi(-a) e**(a*a/2) = (1 + d) / S with d = mills_rest(a), abs(d) < 0.088.

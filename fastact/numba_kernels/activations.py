@@ -13,8 +13,9 @@ from fastact.numba_kernels.primitives import (
     expm1_core,
     expm1_negative,
     gate,
-    gelu_tanh_exp,
+    gelu_tanh_core,
     gelu_tanh_head,
+    gelu_tanh_nearest,
     gelu_tanh_rest,
     log1p_exp,
     lowered,
@@ -25,8 +26,9 @@ from fastact.numba_kernels.primitives import (
     nearest,
     raised,
     raised_exp,
+    raised_exp_plus_1,
     raised_gauss,
-    scaled_exp,
+    scaled_exp_plus,
     whole,
 )
 
@@ -78,7 +80,7 @@ def sigmoid(x):
     # float32: c / (c + c e**-x); float64: (A + B) / ((A + B) + 2**n (A - B)), scaled down so that every subnormal result is reached.
     if SINGLE:
         z = clamp(x, real(-105), real(20))
-        return real(5.960464477539063e-08) / scaled_exp(real(1), -z, real(0), -24, real(5.960464477539063e-08))
+        return real(5.960464477539063e-08) / scaled_exp_plus(-z, real(0), -24, real(5.960464477539063e-08))
     else:
         z = clamp(x, real(-746), real(40))
         t = nearest(-z, -64)
@@ -213,9 +215,9 @@ def silu_backward(grad, x, beta):
     a = at_most(magnitude(x), real(110 if SINGLE else 768) / b)
     z = b * a
     low = product_rest(b, a, z)
-    e = lowered(raised_exp(real(1), -z, low, real(-0.0)))
-    r = raised(real(1)) / raised_exp(real(1), -z, low, real(1))
-    d = lowered(raised_exp(fma(e * r, z, real(1) - z), -z, low, real(-0.0)) * r)
+    e = lowered(raised_exp(real(1), -z, low))
+    r = raised(real(1)) / raised_exp_plus_1(-z, low)
+    d = lowered(raised_exp(fma(e * r, z, real(1) - z), -z, low) * r)
     d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
@@ -255,7 +257,10 @@ def gelu_backward(grad, x):
 def gelu_tanh(x):
     if SINGLE:
         z = at_least(x, real(-10.9))
-        y = z / gelu_tanh_exp(real(1), z, -32, real(2.3283064365386963e-10)) * real(2.3283064365386963e-10)
+        t = gelu_tanh_nearest(z, -32)
+        s = power(t)
+        s = s + fma(gelu_tanh_core(z, whole(t, -32)), s, real(2.3283064365386963e-10))
+        y = z / s * real(2.3283064365386963e-10)
     else:
         z = at_least(x, real(-21.9))
         y = gate(z, gelu_tanh_head(z), gelu_tanh_rest(z))
@@ -264,22 +269,27 @@ def gelu_tanh(x):
 
 @scalar
 def gelu_tanh_backward(grad, x):
-    # As silu_backward with z = w(a) in the exponential and z = a w'(a) in the factor.
+    # As silu_backward with z = w(a) in the exponential and z = a w'(a) in the factor, whose rounding is kept.
     a = magnitude(x)
     if SINGLE:
         a = at_most(a, real(10.9))
-        e = lowered(gelu_tanh_exp(real(1), a, 64, real(-0.0)))
-        r = raised(real(1)) / gelu_tanh_exp(real(1), a, 64, raised(real(1)))
+        t = gelu_tanh_nearest(a, 64)
+        p = gelu_tanh_core(a, whole(t, 64))
     else:
         a = at_most(a, real(21.7))
-        e = lowered(raised_exp(real(1), -gelu_tanh_head(a), gelu_tanh_rest(a), real(-0.0)))
-        r = raised(real(1)) / raised_exp(real(1), -gelu_tanh_head(a), gelu_tanh_rest(a), real(1))
+        d = -gelu_tanh_head(a)
+        t = nearest(d, 128)
+        p = expm1_core(minus_ln2(d, whole(t, 128)) - gelu_tanh_rest(a))
+    s = power(t)
+    e = lowered(fma(p, s, s))
+    r = raised(real(1)) / fma(p, s, s + raised(real(1)))
     h = head(a)
     w = fma((a - h) * (a + h), real(0.21406444881780074), real(1.5957691216057308))
     w = fma(h * h, real(0.21406444881780074), w)
-    h = fma(e * r, a * w, fma(-a, w, real(1)))
-    q = gelu_tanh_exp(h, a, 64, real(-0.0)) if SINGLE else raised_exp(h, -gelu_tanh_head(a), gelu_tanh_rest(a), real(-0.0))
-    d = lowered(q * r)
+    h = fma(-a, w, real(1))
+    h = h + fma(e * r, a * w, fma(-a, w, real(1) - h))
+    s = h * s
+    d = lowered(fma(p, s, s) * r)
     d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
@@ -288,10 +298,10 @@ def gelu_tanh_backward(grad, x):
 def mish(x):
     # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < -0.2 and 1 - 2 / (n + 2) above, which there cancels little.
     z = at_least(x, real(-110 if SINGLE else -768))
-    e = lowered(raised_exp(real(1), z, real(0), real(-0.0)))
+    e = lowered(raised_exp(real(1), z, real(0)))
     num = fma(e, e, e) if x < real(-0.2) else real(2)
-    base = lowered(raised_exp(z, z, real(0), real(-0.0))) if x < real(-0.2) else z
-    y = fma(-base, num / fma(e, e + real(2), real(2)), base)
+    base = lowered(raised_exp(z, z, real(0))) if x < real(-0.2) else z
+    y = fma(-base, num / fma(e, e, fma(e, real(2), real(2))), base)
     return with_sign(y, x) if x < real(20) else x
 
 
@@ -302,8 +312,8 @@ def mish_backward(grad, x):
     # p = 4 (1 + q), c = -2.
     a = at_most(magnitude(x), real(110 if SINGLE else 768))
     z = with_sign(a, x)
-    q = lowered(raised_exp(real(1), -a, real(0), real(-0.0)))
-    first = lowered(raised_exp(real(1) - a, -a, real(0), real(-0.0))) if x < real(0) else real(1)
+    q = lowered(raised_exp(real(1), -a, real(0)))
+    first = lowered(raised_exp(real(1) - a, -a, real(0))) if x < real(0) else real(1)
     r = real(1) / by_sign(x, fma(q, q + real(2), real(2)), fma(q + q, q + real(1), real(1)))
     p = -fma(fma(q + real(4), q, real(8)), q, real(4)) if x < real(0) else fma(q, real(4), real(4))
     c = real(-1) - q if x < real(0) else real(-2)

@@ -167,20 +167,34 @@ def exp_odd(r, r2):
 
 
 @scalar
-def scaled_exp(m, x, low, k, c):
-    # m 2**k e**(x - low) + c, rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
+def scaled_exp(m, x, low, k):
+    # m 2**k e**(x - low), rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
     t = nearest(x, k)
     s = m * power(t)
-    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s + c)
+    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s)
 
 
 @scalar
-def raised_exp(m, x, low, c):
-    # raised(m e**(x - low) + c) for x in [-110, 40] / [-768, 600]; -0 is the c that adds nothing.
+def scaled_exp_plus(x, low, k, c):
+    # 2**k e**(x - low) + c for any size of c > 0: the lesser part of the exponential is added to c first. 0.8 / 0.8 ulp.
+    t = nearest(x, k)
+    s = power(t)
+    return s + fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, c)
+
+
+@scalar
+def raised_exp(m, x, low):
+    # raised(m e**(x - low)) for x in [-110, 40] / [-768, 600].
     if SINGLE:
-        return scaled_exp(m, x, low, 64, raised(c))
+        return scaled_exp(m, x, low, 64)
     else:
-        return scaled_exp(m, x, low, 128, raised(c))
+        return scaled_exp(m, x, low, 128)
+
+
+@scalar
+def raised_exp_plus_1(x, low):
+    # raised(e**(x - low) + 1) for x in [-110, 0] / [-768, 0].
+    return scaled_exp_plus(x, low, 64 if SINGLE else 128, raised(real(1)))
 
 
 @scalar
@@ -213,7 +227,7 @@ def softmax_exp(x):
         p = fma(fma(real(0.008289290592074394), r, real(0.04189782217144966)), r, real(0.16667652130126953))
         return fma(fma(fma(p, r, real(0.4999915063381195)), r, real(0.9999997019767761)), r * s, s)
     else:
-        return scaled_exp(real(1), real(-709) if x < real(-709) else x, real(0), 0, real(-0.0))
+        return scaled_exp(real(1), real(-709) if x < real(-709) else x, real(0), 0)
 
 
 @scalar
@@ -280,7 +294,7 @@ def log1p(x):
 def log1p_exp(a, low):
     # log(1 + e**-(a + low)) for 0 <= a <= 110 / 768, subnormal results included: polynomial / odd-even rational. 1.8 / 2.7 ulp.
     if SINGLE:
-        q = raised_exp(real(1), -a, low, real(-0.0))
+        q = raised_exp(real(1), -a, low)
         e = lowered(q)
         return log1p_core(e, q / fma(real(0.5), q, raised(real(1))))
     else:
@@ -302,7 +316,7 @@ def log1p_exp(a, low):
 def gate(x, w, low):
     # x / (1 + e**-(w + low)) for w in [-131, 40] / [-880, 500]; only the last operation rounds a subnormal result. 2.3 / 3.0 ulp.
     if SINGLE:
-        return x / scaled_exp(real(1), -w, low, -62, real(2.168404344971009e-19)) * real(2.168404344971009e-19)
+        return x / scaled_exp_plus(-w, low, -62, real(2.168404344971009e-19)) * real(2.168404344971009e-19)
     else:
         t = nearest(-w, -300)
         r = minus_ln2(w, -whole(t, -300)) + low
@@ -315,9 +329,15 @@ def gate(x, w, low):
 
 
 @scalar
-def gelu_tanh_exp(m, x, k, c):
-    # float32: m 2**k e**-w + c, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9. 1.1 ulp.
-    # w / ln 2 is had in two parts, p x + low x, and the polynomial is that of 2**f.
+def gelu_tanh_nearest(x, k):
+    # float32: t of nearest for -w / ln 2, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9.
+    xh = head(x)
+    return fma(-x, fma(xh * xh, real(0.10294324159622192), real(2.3017578125)), real(12583039 + k))
+
+
+@scalar
+def gelu_tanh_core(x, n):
+    # float32: 2**f - 1, f = -w / ln 2 - n, where w / ln 2 is had in two parts, p x + low x. 2**-26.
     xh = head(x)
     v = xh * xh
     vl = (x - xh) * (x + xh)
@@ -325,13 +345,10 @@ def gelu_tanh_exp(m, x, k, c):
     d = p - real(2.3017578125)
     low = fma(v, real(-2.016198541454628e-09), real(0.0004503856471274048))
     low = fused32(v, real(0.10294324159622192), -d) + fma(vl, real(0.10294324159622192), low)
-    t = fma(-x, p, real(12583039 + k))
-    f = fma(-x, low, fused32(-x, p, -whole(t, k)))
-    v = m * power(t)
+    f = fma(-x, low, fused32(-x, p, -n))
     p = fma(real(0.00015456404071301222), f, real(0.0013391146203503013))
     p = fma(fma(p, f, real(0.009618077427148819)), f, real(0.055503591895103455))
-    p = fma(fma(p, f, real(0.24022650718688965)), f, real(0.6931471824645996))
-    return fma(f * p, v, v + c)
+    return f * fma(fma(p, f, real(0.24022650718688965)), f, real(0.6931471824645996))
 
 
 @scalar
@@ -370,7 +387,7 @@ def gelu_tanh_rest(x):
 def raised_gauss(m, a):
     # raised(m e**(-a*a/2)) for 0 <= a <= 14.9 / 38.9: the square in an exact head and a rest, on any machine. 1.0 / 1.0 ulp.
     ah = head(a)
-    return raised_exp(m, real(-0.5) * ah * ah, real(0.5) * (a - ah) * (a + ah), real(-0.0))
+    return raised_exp(m, real(-0.5) * ah * ah, real(0.5) * (a - ah) * (a + ah))
 
 
 @scalar
