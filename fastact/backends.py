@@ -14,8 +14,9 @@ try:
     from fastact.engine import cpu, threads
     from fastact.engine.blocks import choose_half
     from fastact.engine.elementwise import MapFunction
-    from fastact.engine.gates import ChannelFunction, PickFunction
+    from fastact.engine.gates import ChannelFunction
     from fastact.engine.losses import LossFunction
+    from fastact.engine.picks import PickFunction
     from fastact.engine.row_losses import RowLossFunction
     from fastact.engine.rowwise import RowFunction
 except ImportError as error:

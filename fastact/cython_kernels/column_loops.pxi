@@ -257,20 +257,37 @@ cdef inline void spread_columns(real *out, const real *a, const real *b, const r
 
 cdef inline void pick_columns(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                               bint (*takes)(real, real) noexcept nogil) noexcept nogil:
-    cdef Py_ssize_t i, j
-    cdef bint better
-    for j in range(width):
-        out[j] = x[j]
-        which[j] = 0
-    for i in range(1, n):
+    cdef real best[COLUMNS]
+    cdef real at[COLUMNS]
+    cdef Py_ssize_t i, g, j, start, stop, full = width - width % LANES
+    for g from 0 <= g < width by LANES:
+        load(best + g, x + g, width - g, -INFINITY)
+    for start from 0 <= start < n by FAR:
+        stop = start + FAR if start + FAR < n else n
+        for g from 0 <= g < width by LANES:
+            fill(at + g, -1 if start else 0)
+        for i in range(start if start else 1, stop):
+            fetch(x + i * stride, n, width, stride)
+            for g from 0 <= g < full by LANES:
+                challenge(best + g, at + g, x + i * stride + g, <real>(i - start), LANES, takes)
+            if full < width:
+                challenge(best + full, at + full, x + i * stride + full, <real>(i - start), width - full, takes)
         for j in range(width):
-            better = takes(x[i * stride + j], out[j])
-            out[j] = x[i * stride + j] if better else out[j]
-            which[j] = i if better else which[j]
+            which[j] = start + <Py_ssize_t><int>at[j] if at[j] >= 0 else which[j]
+    for j in range(width):
+        out[j] = best[j]
 
 cdef inline void place_columns(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
                                Py_ssize_t stride, real (*place)(real, bint) noexcept nogil) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for i in range(n):
+    cdef real at[COLUMNS]
+    cdef real term[COLUMNS]
+    cdef Py_ssize_t i, j, start, stop
+    for j in range(width):
+        term[j] = grad[j]
+    for start from 0 <= start < n by FAR:
+        stop = start + FAR if start + FAR < n else n
         for j in range(width):
-            out[i * stride + j] = place(grad[j], i == which[j])
+            at[j] = <real><int>(which[j] - start if start <= which[j] < stop else -1)
+        for i in range(start, stop):
+            for j in range(width):
+                out[i * stride + j] = place(term[j], at[j] == <real>(i - start))

@@ -17,8 +17,8 @@ cdef inline real prelu_backward_weight(real grad, real x) noexcept nogil:
 
 
 cdef inline bint maxout(real x, real best) noexcept nogil:
-    """Whether `x` takes the place of `best`: the first maximum wins, the first nan wins over all."""
-    return x > best or (x != x and best == best)
+    """Whether `x` takes the place of `best`: the first maximum wins, the first nan wins over all. `x <= best` is false beside a nan."""
+    return (not x <= best) & (best == best)    # an `and` would be a branch
 
 cdef inline real maxout_backward(real grad, bint chosen) noexcept nogil:
     return grad if chosen else <real>0

@@ -48,16 +48,23 @@ cdef inline void spread(real *out, const real *a, const real *b, const real *c, 
     else:
         spread_columns(out, a, b, c, n, width, stride, finish)
 
+# For these two, stride 1 is `width` whole rows that follow one another.
+
 cdef inline void pick(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                       bint (*takes)(real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t j
     if stride == 1:
-        pick_row(out, which, x, n, takes)
-    else:
-        pick_columns(out, which, x, n, width, stride, takes)
+        for j in range(width):
+            pick_row(out + j, which + j, x + j * n, n, takes)
+        return
+    for j from 0 <= j < width by COLUMNS:
+        pick_columns(out + j, which + j, x + j, n, columns(width, j), stride, takes)
 
 cdef inline void place(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                        real (*f)(real, bint) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t j
     if stride == 1:
-        place_row(out, grad[0], which[0], n, f)
-    else:
-        place_columns(out, grad, which, n, width, stride, f)
+        place_rows(out, grad, which, n, width, f)
+        return
+    for j from 0 <= j < width by COLUMNS:
+        place_columns(out + j, grad + j, which + j, n, columns(width, j), stride, f)

@@ -124,19 +124,71 @@ cdef inline void spread_row(real *out, real a, const real *b, real c, Py_ssize_t
         out[i] = finish(a, b[i], c)
 
 
+cdef enum:
+    FAR = 1 << 24   # elements over which indices are kept in the type of the data: float holds every whole number up to here
+
+cdef inline void challenge(real *best, real *at, const real *x, real here, Py_ssize_t count,
+                           bint (*takes)(real, real) noexcept nogil) noexcept nogil:
+    """Let each of up to 16 elements take the place of the best of its lane; `here` tells where, and is as wide as they: that vectorises."""
+    cdef real v[LANES]
+    cdef Py_ssize_t j
+    cdef bint better
+    load(v, x, count, -INFINITY)
+    for j in range(LANES):
+        better = takes(v[j], best[j])
+        best[j] = v[j] if better else best[j]
+        at[j] = here if better else at[j]
+
+cdef inline void meet(real *best, real *at, Py_ssize_t half, bint (*takes)(real, real) noexcept nogil) noexcept nogil:
+    """Of lanes k and k + half, lane k gets the better; of equals the one that came first."""
+    cdef Py_ssize_t k
+    cdef bint other
+    for k in range(half):
+        other = takes(best[k + half], best[k]) | ((at[k + half] < at[k]) & (not takes(best[k], best[k + half])))
+        best[k] = best[k + half] if other else best[k]
+        at[k] = at[k + half] if other else at[k]
+
+cdef inline real pick_near(real *top, const real *x, Py_ssize_t n, bint (*takes)(real, real) noexcept nogil) noexcept nogil:
+    """The pick of up to FAR elements and its index; the last group ends with the row, and may see elements again."""
+    cdef real best[LANES]
+    cdef real at[LANES]
+    cdef Py_ssize_t i, j
+    load(best, x, n, -INFINITY)
+    fill(at, 0)
+    for i from LANES <= i < n - LANES + 1 by LANES:
+        challenge(best, at, x + i, <real>i, LANES, takes)
+    if n > LANES and n % LANES:
+        challenge(best, at, x + n - LANES, <real>(n - LANES), LANES, takes)
+    for j in range(LANES):
+        at[j] += <real>j
+    meet(best, at, 8, takes)
+    meet(best, at, 4, takes)
+    meet(best, at, 2, takes)
+    meet(best, at, 1, takes)
+    top[0] = best[0]
+    return at[0]
+
 cdef inline void pick_row(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n,
                           bint (*takes)(real, real) noexcept nogil) noexcept nogil:
-    cdef real best = x[0]
-    cdef Py_ssize_t i, chosen = 0
-    for i in range(1, n):
-        if takes(x[i], best):
-            best = x[i]
-            chosen = i
-    out[0] = best
-    which[0] = chosen
+    cdef real top = x[0], at
+    cdef Py_ssize_t start
+    which[0] = 0
+    out[0] = top
+    for start from 0 <= start < n by FAR:
+        at = pick_near(&top, x + start, n - start if n - start < FAR else FAR, takes)
+        if start == 0 or takes(top, out[0]):
+            out[0] = top
+            which[0] = start + <Py_ssize_t>at
 
-cdef inline void place_row(real *out, real grad, Py_ssize_t which, Py_ssize_t n,
-                           real (*place)(real, bint) noexcept nogil) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = place(grad, i == which)
+cdef inline void place_rows(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
+                            real (*place)(real, bint) noexcept nogil) noexcept nogil:
+    """Rows one after another: where nothing was chosen the gradient does not count, so that is written first, many rows at a time."""
+    cdef Py_ssize_t j, i, count, some = BLOCK // n if n < BLOCK else 1
+    cdef real *row = out
+    for j from 0 <= j < width by some:
+        count = some if width - j > some else width - j
+        row = out + j * n
+        for i in range(count * n):
+            row[i] = place(0, False)
+        for i in range(count):
+            row[i * n + which[j + i]] = place(grad[j + i], True)

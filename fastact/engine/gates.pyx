@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""Gates: elementwise functions with a weight per channel and its gradient, and the choice of a maximum among pieces."""
+"""Elementwise functions with a weight per channel, and that weight's gradient."""
 
 from cpython.object cimport PyObject
 
@@ -21,7 +21,7 @@ import operator
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastact.engine.losses import check_dtype, gradient_target
+from fastact.engine.losses import check_dtype
 
 cnp.import_array()
 
@@ -30,10 +30,6 @@ cdef enum:
     KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
     GRAIN = 1024    # threads split calls at multiples of this
 cdef tuple OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "signature")
-
-ctypedef void (*pick_kernel)(void *out, Py_ssize_t *which, void *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
-ctypedef void (*place_kernel)(void *out, void *grad, Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
-                              Py_ssize_t stride) noexcept nogil
 
 
 cdef inline void add_run(double *total, const floating *terms, Py_ssize_t n, bint apart) noexcept nogil:
@@ -213,7 +209,7 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     return out
 
 
-cdef tuple take_axis(Function self, tuple args, dict kwargs):
+def take_axis(Function self, tuple args, dict kwargs):
     """The arrays of a call, and its axis, given by position or by keyword."""
     axis = kwargs.pop("axis", None)
     if len(args) == self.arrays + self.params + 1 and axis is None:
@@ -223,84 +219,6 @@ cdef tuple take_axis(Function self, tuple args, dict kwargs):
     return args, self.op.options["axis"] if axis is None else axis
 
 
-cdef class PickFunction(Function):
-    """The maximum among the pieces along an axis and which piece it was; its gradient goes to that piece alone."""
-
-    def __call__(self, *args, **kwargs):
-        only_known(self.__name__, kwargs, ("axis", "out", *self.param_names))
-        args, axis = take_axis(self, args, kwargs)
-        out = kwargs.pop("out", None)
-        if self.op.is_backward:
-            return self.place(np.asarray(args[0]), np.asarray(args[1]), self.bind(args, kwargs)[0], operator.index(axis), out)
-        x = np.asarray(args[0])
-        dtype = check_dtype(self.__name__, "x", x)
-        if x.ndim == 0:
-            raise ValueError(f"{self.__name__}: x is a single number; an axis of pieces is required")
-        axis = normalize_axis_index(operator.index(axis), x.ndim, "axis")
-        if x.shape[axis] == 0:
-            raise ValueError(f"{self.__name__}: x has shape {x.shape}, no piece along axis {axis}; at least one is required")
-        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(f"{self.__name__}: out={out!r}; a tuple of two arrays, (value, which), is required")
-        value, which = self.pick(ready(x, np.float32 if dtype == np.float16 else dtype), axis)
-        value = value.astype(dtype, copy=False)
-        if out is None:
-            return value, which
-        into = gradient_target(self.__name__, out[0], value, dtype), gradient_target(self.__name__, out[1], which, np.dtype(np.intp))
-        np.copyto(into[0], value)
-        np.copyto(into[1], which)
-        return into
-
-    cdef tuple pick(self, cnp.ndarray x, int axis):
-        """Value and index along an axis of a contiguous array."""
-        cdef Py_ssize_t n = x.shape[axis], size = x.dtype.itemsize, o
-        cdef Py_ssize_t outer = math.prod(np.shape(x)[:axis]), inner = math.prod(np.shape(x)[axis + 1:])
-        shape = np.shape(x)[:axis] + np.shape(x)[axis + 1:]
-        cdef cnp.ndarray value = np.empty(shape, x.dtype), which = np.empty(shape, np.intp)
-        cdef char *best = <char *>cnp.PyArray_DATA(value)
-        cdef char *source = <char *>cnp.PyArray_DATA(x)
-        cdef Py_ssize_t *chosen = <Py_ssize_t *>cnp.PyArray_DATA(which)
-        cdef pick_kernel kernel = <pick_kernel>self.kernel(DOUBLE if size == 8 else SINGLE)
-        with nogil:
-            for o in range(outer):
-                kernel(best + o * inner * size, chosen + o * inner, source + o * n * inner * size, n, inner, inner)
-        return value, which
-
-    cdef object place(self, object grad, object which, object pieces, Py_ssize_t axis, object out):
-        """Spread a gradient to the chosen pieces."""
-        dtype = check_dtype(self.__name__, "grad", grad)
-        if which.shape != grad.shape or which.dtype.kind not in "iu":
-            raise ValueError(f"{self.__name__}: which has dtype {which.dtype} and shape {which.shape}; integers of the shape of grad, "
-                             f"{grad.shape}, are required")
-        count = operator.index(pieces)
-        if count < 1:
-            raise ValueError(f"{self.__name__}: pieces={pieces!r}; a whole number >= 1 is required")
-        if which.size and not (0 <= which.min() and which.max() < count):
-            raise ValueError(f"{self.__name__}: which holds {which.min()} to {which.max()}; 0 to pieces - 1 = {count - 1} is required")
-        axis = normalize_axis_index(axis, grad.ndim + 1, "axis")
-        shape = grad.shape[:axis] + (count,) + grad.shape[axis:]
-        wide = np.float32 if dtype == np.float16 else dtype
-        work = np.empty(shape, wide)
-        into = None if out is None else gradient_target(self.__name__, out, work, dtype)
-        self.spread(work, ready(grad, wide), ready(which, np.intp), axis)
-        if out is None:
-            return work.astype(dtype, copy=False)
-        np.copyto(into, work, casting="same_kind")
-        return into
-
-    cdef int spread(self, cnp.ndarray work, cnp.ndarray grad, cnp.ndarray which, int axis) except -1:
-        cdef Py_ssize_t n = work.shape[axis], size = work.dtype.itemsize, o
-        cdef Py_ssize_t outer = math.prod(np.shape(work)[:axis]), inner = math.prod(np.shape(work)[axis + 1:])
-        cdef char *target = <char *>cnp.PyArray_DATA(work)
-        cdef char *source = <char *>cnp.PyArray_DATA(grad)
-        cdef Py_ssize_t *chosen = <Py_ssize_t *>cnp.PyArray_DATA(which)
-        cdef place_kernel kernel = <place_kernel>self.kernel(DOUBLE if size == 8 else SINGLE)
-        with nogil:
-            for o in range(outer):
-                kernel(target + o * n * inner * size, source + o * inner * size, chosen + o * inner, n, inner, inner)
-        return 0
-
-
 cdef ChannelFunction _probe = ChannelFunction.__new__(ChannelFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
 install_vectorcall(ChannelFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
 inherit_doc(ChannelFunction)
-inherit_doc(PickFunction)

@@ -1,0 +1,282 @@
+# cython: language_level=3, cdivision=True
+"""The choice of a maximum among the pieces along an axis, and its gradient: which rows the kernels see, and where they write."""
+
+from cpython.object cimport PyObject, PyTypeObject
+
+cimport numpy as cnp
+from libc.string cimport memcmp
+
+from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
+from fastact.engine.calls cimport (
+    Options, Py_TYPE, PyVectorcall_NARGS, disjoint, inherit_doc, install_vectorcall, is_ready, only_known, plain, read_axis, read_options,
+    ready, slow, vectorcall,
+)
+from fastact.engine.function cimport Function
+from fastact.engine.threads cimport run_spans
+
+import operator
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from fastact.engine.gates import take_axis
+from fastact.engine.losses import check_dtype, gradient_target
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+    bint PyTuple_CheckExact(PyObject *)
+    bint PyLong_CheckExact(PyObject *)
+    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
+
+cdef extern from "transpose.h" nogil:
+    void fa_transpose_f(float *to, Py_ssize_t to_step, const float *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
+    void fa_transpose_d(double *to, Py_ssize_t to_step, const double *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
+
+cdef enum:
+    SHORT = 64          # shorter rows are packed side by side, so that a vector holds one element of many rows ...
+    TOGETHER = 256      # ... so many at most ...
+    ROOM = 4096         # ... and so many elements, which the nearest cache holds
+    KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
+    GRAIN = 1024        # threads split the indices to be checked at multiples of this
+    MOST_AXES = 65      # one more than NumPy allows
+cdef PyObject *NONE = <PyObject *>None
+cdef object INDEX = np.dtype(np.intp)
+
+ctypedef void (*pick_kernel)(void *first, void *second, void *third, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
+
+
+cdef struct PickCall:
+    pick_kernel kernel
+    bint places                 # the pieces are written, where the forward pass reads them
+    bint stray                  # an index is out of range
+    int dtype
+    char *pieces
+    char *values                # one number a row
+    Py_ssize_t *which
+    Py_ssize_t n                # pieces in a row
+    Py_ssize_t inner            # rows that stand side by side
+
+
+cdef void pick_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Rows start..stop: short whole ones are read side by side, the others as they stand."""
+    cdef PickCall *call = <PickCall *>context
+    cdef Py_ssize_t size = itemsize(call.dtype), stride = call.inner, width
+    cdef double block[ROOM]
+    cdef char *here
+    if call.inner == 1 and call.n < SHORT and not call.places:
+        stride = min(ROOM // call.n // 16 * 16, TOGETHER)
+    while start < stop:
+        here = call.pieces + (start // call.inner * call.n * call.inner + start % call.inner) * size
+        width = stop - start
+        if call.inner > 1:
+            width = min(width, call.inner - start % call.inner)
+        elif stride > 1:
+            width = min(width, stride)
+            if call.dtype == DOUBLE:
+                fa_transpose_d(block, stride, <double *>here, call.n, width, call.n)
+            else:
+                fa_transpose_f(<float *>block, stride, <float *>here, call.n, width, call.n)
+            here = <char *>block
+        if call.places:
+            call.kernel(here, call.values + start * size, call.which + start, call.n, width, stride)
+        else:
+            call.kernel(call.values + start * size, call.which + start, here, call.n, width, stride)
+        start += width
+
+
+cdef void check_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Whether an index is out of range, from signs: comparisons of such integers have no vectors on the oldest machines."""
+    cdef PickCall *call = <PickCall *>context
+    cdef Py_ssize_t signs = 0, i
+    for i in range(start, stop):
+        signs |= call.which[i] | (call.n - 1 - call.which[i])
+    if signs < 0:
+        call.stray = True
+
+
+cdef cnp.ndarray target(PyObject *given, int ndim, cnp.npy_intp *dims, int type_number):
+    """Where a kernel writes: a new array, or the given one if it is as kernels need it; or None."""
+    cdef cnp.ndarray out
+    if given == NONE:
+        return cnp.PyArray_EMPTY(ndim, dims, type_number, 0)
+    if Py_TYPE(given) != <PyTypeObject *>cnp.ndarray:
+        return None
+    out = <cnp.ndarray>given
+    if cnp.PyArray_TYPE(out) != type_number or cnp.PyArray_NDIM(out) != ndim or not cnp.PyArray_ISCARRAY(out):
+        return None
+    return out if memcmp(cnp.PyArray_DIMS(out), dims, ndim * sizeof(cnp.npy_intp)) == 0 else None
+
+
+cdef class PickFunction(Function):
+    """The maximum among the pieces along an axis and which piece it was; its gradient goes to that piece alone."""
+
+    cdef vectorcall call
+    cdef Py_ssize_t default_axis
+
+    def __init__(self, op, name, namespace=None):
+        super().__init__(op, name, namespace)
+        self.call = direct_place if op.is_backward else direct_pick
+        self.default_axis = op.options["axis"]
+
+    def __call__(self, *args, **kwargs):
+        """As declared in the function's signature; Python calls `direct_pick` or `direct_place` in its place."""
+        return self.generic(args, kwargs)
+
+    def generic(self, tuple args, dict kwargs):
+        """Everything that is not a plain call."""
+        only_known(self.__name__, kwargs, ("axis", "out", *self.param_names))
+        args, axis = take_axis(self, args, kwargs)
+        out = kwargs.pop("out", None)
+        if self.op.is_backward:
+            return self.place_any(np.asarray(args[0]), np.asarray(args[1]), self.bind(args, kwargs)[0], operator.index(axis), out)
+        return self.pick_any(np.asarray(args[0]), operator.index(axis), out)
+
+    cdef object pick_any(self, object x, Py_ssize_t axis, object out):
+        """Value and index along an axis, through copies where the arrays are not as kernels need them."""
+        dtype = check_dtype(self.__name__, "x", x)
+        if x.ndim == 0:
+            raise ValueError(f"{self.__name__}: x is a single number; an axis of pieces is required")
+        axis = normalize_axis_index(axis, x.ndim, "axis")
+        if x.shape[axis] == 0:
+            raise ValueError(f"{self.__name__}: x has shape {x.shape}, no piece along axis {axis}; at least one is required")
+        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError(f"{self.__name__}: out={out!r}; a tuple of two arrays, (value, which), is required")
+        wide = ready(x, np.float32 if dtype == np.float16 else dtype)
+        if out is None:
+            value, which = self.pick(wide, axis, NONE, NONE)
+            return value.astype(dtype, copy=False), which
+        model = x[(slice(None),) * axis + (0,)]
+        into = gradient_target(self.__name__, out[0], model, dtype), gradient_target(self.__name__, out[1], model, np.dtype(np.intp))
+        if self.pick(wide, axis, <PyObject *>into[0], <PyObject *>into[1]) is None:
+            for given, result in zip(into, self.pick(wide, axis, NONE, NONE)):
+                np.copyto(given, result, casting="same_kind")
+        return into
+
+    cdef object pick(self, cnp.ndarray x, int axis, PyObject *given, PyObject *given_which):
+        """The same for a plain array, into new arrays or those given; None where they do not fit."""
+        cdef cnp.npy_intp dims[MOST_AXES]
+        cdef PickCall call
+        cdef int k, ndim = cnp.PyArray_NDIM(x) - 1
+        for k in range(ndim):
+            dims[k] = cnp.PyArray_DIM(x, k if k < axis else k + 1)
+        value, which = target(given, ndim, dims, cnp.PyArray_TYPE(x)), target(given_which, ndim, dims, cnp.NPY_INTP)
+        if value is None or which is None:
+            return None
+        if given != NONE and not (disjoint(value, x) and disjoint(which, x) and disjoint(value, which)):
+            return None
+        call.places = False
+        self.run(&call, x, axis, value, which)
+        return value, which
+
+    cdef object place_any(self, object grad, object which, object pieces, Py_ssize_t axis, object out):
+        """Spread a gradient to the chosen pieces, through copies where the arrays are not as kernels need them."""
+        dtype = check_dtype(self.__name__, "grad", grad)
+        if which.shape != grad.shape or which.dtype.kind not in "iu":
+            raise ValueError(f"{self.__name__}: which has dtype {which.dtype} and shape {which.shape}; integers of the shape of grad, "
+                             f"{grad.shape}, are required")
+        count = operator.index(pieces)
+        if count < 1:
+            raise ValueError(f"{self.__name__}: pieces={pieces!r}; a whole number >= 1 is required")
+        if which.size and not (0 <= which.min() and which.max() < count):
+            raise ValueError(f"{self.__name__}: which holds {which.min()} to {which.max()}; 0 to pieces - 1 = {count - 1} is required")
+        axis = normalize_axis_index(axis, grad.ndim + 1, "axis")
+        grad, which = ready(grad, np.float32 if dtype == np.float16 else dtype), ready(which, np.intp)
+        if out is None:
+            return self.place(grad, which, count, axis, NONE).astype(dtype, copy=False)
+        shape = grad.shape[:axis] + (count,) + grad.shape[axis:]
+        into = gradient_target(self.__name__, out, np.broadcast_to(dtype.type(0), shape), dtype)
+        if self.place(grad, which, count, axis, <PyObject *>into) is None:
+            np.copyto(into, self.place(grad, which, count, axis, NONE), casting="same_kind")
+        return into
+
+    cdef object place(self, cnp.ndarray grad, cnp.ndarray which, Py_ssize_t pieces, int axis, PyObject *given):
+        """The same for plain arrays, into a new array or the one given; None where that does not fit, or an index is out of range."""
+        cdef cnp.npy_intp dims[MOST_AXES]
+        cdef PickCall call
+        cdef int k, ndim = cnp.PyArray_NDIM(grad) + 1
+        for k in range(ndim):
+            dims[k] = pieces if k == axis else cnp.PyArray_DIM(grad, k if k < axis else k - 1)
+        out = target(given, ndim, dims, cnp.PyArray_TYPE(grad))
+        if out is None or not (disjoint(out, grad) and disjoint(out, which)):
+            return None
+        call.places = True
+        return out if self.run(&call, out, axis, grad, which) else None
+
+    cdef bint run(self, PickCall *call, cnp.ndarray pieces, int axis, cnp.ndarray values, cnp.ndarray which) except -1:
+        """Run the kernel, without the interpreter lock where that is worth it; False if an index is out of range: nothing is written."""
+        cdef Py_ssize_t rows = cnp.PyArray_SIZE(values)
+        cdef double work
+        cdef int k
+        call.dtype = DOUBLE if cnp.PyArray_TYPE(pieces) == cnp.NPY_DOUBLE else SINGLE
+        call.kernel = <pick_kernel>self.kernel(call.dtype)
+        call.pieces, call.values = <char *>cnp.PyArray_DATA(pieces), <char *>cnp.PyArray_DATA(values)
+        call.which = <Py_ssize_t *>cnp.PyArray_DATA(which)
+        call.n, call.inner, call.stray = cnp.PyArray_DIM(pieces, axis), 1, False
+        for k in range(axis + 1, cnp.PyArray_NDIM(pieces)):
+            call.inner *= cnp.PyArray_DIM(pieces, k)
+        work = rows * call.n * self.cost * (2 if call.dtype == DOUBLE else 1)
+        if work < KEEP_GIL:
+            run_pick(call, rows, 0)
+        else:
+            with nogil:
+                run_pick(call, rows, work)
+        return not call.stray
+
+
+cdef void run_pick(PickCall *call, Py_ssize_t rows, double work) noexcept nogil:
+    cdef Py_ssize_t grain = 1 if call.inner == 1 and call.n >= SHORT else 64
+    if rows == 0:
+        return
+    if call.places:
+        run_spans(check_span, call, rows, GRAIN, work)
+    if not call.stray:
+        run_spans(pick_span, call, rows, grain, work)
+
+
+cdef object direct_pick(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
+    """Plain arrays go straight to the kernel; the rest takes the generic path, with the same results."""
+    cdef PickFunction self = <PickFunction>callable
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis
+    cdef PyObject *given[2]
+    cdef Options options
+    if not read_options(&options, args, count, 1, names) or options.keepdims is not NULL or not plain(args[0]):
+        return slow(self, args, count, names)
+    axis = read_axis(options.axis, self.default_axis, cnp.PyArray_NDIM(<cnp.ndarray>args[0]))
+    given[0] = given[1] = NONE
+    if options.out != NONE:
+        if not PyTuple_CheckExact(options.out) or PyTuple_GET_SIZE(options.out) != 2:
+            return slow(self, args, count, names)
+        given[0], given[1] = PyTuple_GET_ITEM(options.out, 0), PyTuple_GET_ITEM(options.out, 1)
+        if given[0] == NONE or given[1] == NONE:
+            return slow(self, args, count, names)
+    if axis < 0 or cnp.PyArray_DIM(<cnp.ndarray>args[0], <int>axis) == 0:
+        return slow(self, args, count, names)
+    result = self.pick(<cnp.ndarray>args[0], <int>axis, given[0], given[1])
+    return slow(self, args, count, names) if result is None else result
+
+
+cdef object direct_place(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
+    """The same for the gradient."""
+    cdef PickFunction self = <PickFunction>callable
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis, pieces
+    cdef Options options
+    cdef cnp.ndarray grad, which
+    if not read_options(&options, args, count, 3, names) or options.keepdims is not NULL or not plain(args[0]):
+        return slow(self, args, count, names)
+    grad = <cnp.ndarray>args[0]
+    axis = read_axis(options.axis, self.default_axis, cnp.PyArray_NDIM(grad) + 1)
+    if axis < 0 or not PyLong_CheckExact(args[2]) or not is_ready(<object>args[1], INDEX):
+        return slow(self, args, count, names)
+    which, pieces = <cnp.ndarray>args[1], PyLong_AsSsize_t(args[2])
+    if pieces < 1 or not cnp.PyArray_SAMESHAPE(grad, which):
+        return slow(self, args, count, names)
+    result = self.place(grad, which, pieces, <int>axis, options.out)
+    return slow(self, args, count, names) if result is None else result
+
+
+cdef PickFunction _probe = PickFunction.__new__(PickFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
+install_vectorcall(PickFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
+inherit_doc(PickFunction)
