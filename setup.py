@@ -30,7 +30,7 @@ KERNELS = [
     "--param=max-completely-peel-times=15",  # loops over 16 lanes must be vectorised, not written out
     "-fno-thread-jumps",  # a clamp is two selects; threading makes a case of each path and blends them all
     "-fno-tree-pre",  # it computes both sides of a select ahead of their shared product
-    "-funroll-loops", "--param=max-unroll-times=4",  # short loops else wait for their own counter: a seventh of the time in cache and out of it
+    "-funroll-loops", "--param=max-unroll-times=4",  # a seventh of the time of short loops, in cache and out of it
 ]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {

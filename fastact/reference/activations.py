@@ -22,7 +22,7 @@ def relu(x):
     """
     return np.where((x > 0) | np.isnan(x), x, 0)
 
-@relu.backward(cost=0.08, formula="grad * (y > 0)", numpy="grad * (y > 0)")
+@relu.backward(ulp=(0.0, 0.0), cost=0.08, formula="grad * (y > 0)", numpy="grad * (y > 0)")
 def relu_backward(grad, y):
     """Gradient of `relu`, ``grad * (y > 0)``.
 
@@ -32,7 +32,7 @@ def relu_backward(grad, y):
     return grad * np.where(y > 0, 1, np.where(y <= 0, 0, y))
 
 
-@activation(monotone=True, at={-inf: -inf, 0.0: 0.0, inf: inf}, kinks={"0": "negative_slope"}, cost=0.06,
+@activation(ulp=(0.5, 0.5), monotone=True, at={-inf: -inf, 0.0: 0.0, inf: inf}, kinks={"0": "negative_slope"}, cost=0.06,
             formula="x if x > 0 else negative_slope * x", numpy="np.where(x > 0, x, negative_slope * x)",
             differs="Keras and TensorFlow default to 0.2", source="Maas, Hannun and Ng 2013")
 def leaky_relu(x, negative_slope=0.01):
@@ -43,7 +43,8 @@ def leaky_relu(x, negative_slope=0.01):
     """
     return np.where(x > 0, x, negative_slope * x)
 
-@leaky_relu.backward(cost=0.08, rules=("negative_slope >= 0",), instead="prelu_backward(grad, x, weight), which reads the input",
+@leaky_relu.backward(ulp=(0.5, 0.5),
+                     cost=0.08, rules=("negative_slope >= 0",), instead="prelu_backward(grad, x, weight), which reads the input",
                      formula="grad * (1 if y > 0 else negative_slope)", numpy="np.where(y > 0, grad, negative_slope * grad)")
 def leaky_relu_backward(grad, y, negative_slope=0.01):
     """Gradient of `leaky_relu`, ``grad * (1 if y > 0 else negative_slope)``.
@@ -54,7 +55,7 @@ def leaky_relu_backward(grad, y, negative_slope=0.01):
     return grad * np.where(y > 0, 1, np.where(y <= 0, negative_slope, y))
 
 
-@activation(range=(-1, inf), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: inf}, kinks={"0": "alpha"}, cost=0.23,
+@activation(ulp=(1.5, 1.5), range=(-1, inf), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: inf}, kinks={"0": "alpha"}, cost=0.23,
             formula="x if x > 0 else alpha * (exp(x) - 1)", numpy="np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))",
             differs="TensorFlow has no alpha and takes slope 1 at 0", source="Clevert et al. 2015, arXiv:1511.07289")
 def elu(x, alpha=1.0):
@@ -65,7 +66,8 @@ def elu(x, alpha=1.0):
     """
     return np.where(x > 0, x, alpha * np.expm1(x))
 
-@elu.backward(cost=0.09, rules=("alpha >= 0",), instead="grad * np.where(x > 0, 1, alpha * np.exp(x)), which reads the input",
+@elu.backward(ulp=(1.0, 1.0),
+              cost=0.09, rules=("alpha >= 0",), instead="grad * np.where(x > 0, 1, alpha * np.exp(x)), which reads the input",
               formula="grad * (1 if y > 0 else y + alpha)", numpy="np.where(y > 0, grad, grad * (y + alpha))")
 def elu_backward(grad, y, alpha=1.0):
     """Gradient of `elu`, ``grad * (1 if y > 0 else y + alpha)``.
@@ -80,7 +82,7 @@ SELU_SCALE = "1.0507009873554804934193349852946"
 SELU_SCALE_ALPHA = "1.7580993408473768599402175208123"
 
 
-@activation(range=(-1.7580993408473768, inf), monotone=True, at={-inf: -1.7580993408473768, 0.0: 0.0, inf: inf},
+@activation(ulp=(2.5, 1.5), range=(-1.7580993408473768, inf), monotone=True, at={-inf: -1.7580993408473768, 0.0: 0.0, inf: inf},
             kinks={"0": "1.7580993408473768"}, cost=0.23, formula="scale * elu(x, alpha)",
             numpy="1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
             differs="TensorFlow takes slope 1.0507 at 0", source="Klambauer et al. 2017, arXiv:1706.02515")
@@ -92,7 +94,7 @@ def selu(x):
     """
     return np.where(x > 0, constant(SELU_SCALE, x) * x, constant(SELU_SCALE_ALPHA, x) * np.expm1(x))
 
-@selu.backward(cost=0.09, formula="grad * (scale if y > 0 else y + scale * alpha)",
+@selu.backward(ulp=(1.0, 1.0), cost=0.09, formula="grad * (scale if y > 0 else y + scale * alpha)",
                numpy="np.where(y > 0, 1.0507009873554805 * grad, grad * (y + 1.7580993408473768))")
 def selu_backward(grad, y):
     """Gradient of `selu`, ``grad * (scale if y > 0 else y + scale * alpha)``.
@@ -103,7 +105,7 @@ def selu_backward(grad, y):
     return grad * np.where(y > 0, constant(SELU_SCALE, y), y + constant(SELU_SCALE_ALPHA, y))
 
 
-@activation(alias=("expit",), range=(0, 1), monotone=True, at={-inf: 0.0, 0.0: 0.5, inf: 1.0}, cost=0.28,
+@activation(ulp=(2.5, 2.5), alias=("expit",), range=(0, 1), monotone=True, at={-inf: 0.0, 0.0: 0.5, inf: 1.0}, cost=0.28,
             formula="1 / (1 + exp(-x))", numpy="1 / (1 + np.exp(-x))", source="Verhulst 1838")
 def sigmoid(x):
     """Logistic sigmoid, ``1 / (1 + exp(-x))``.
@@ -114,7 +116,7 @@ def sigmoid(x):
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
-@sigmoid.backward(cost=0.08, formula="grad * y * (1 - y)", numpy="grad * y * (1 - y)", limit="0 where y has rounded to 1")
+@sigmoid.backward(ulp=(2.0, 2.0), cost=0.08, formula="grad * y * (1 - y)", numpy="grad * y * (1 - y)", limit="0 where y has rounded to 1")
 def sigmoid_backward(grad, y):
     """Gradient of `sigmoid`, ``grad * y * (1 - y)``.
 
@@ -124,7 +126,8 @@ def sigmoid_backward(grad, y):
     return grad * y * (1 - y)
 
 
-@activation(alias=("log_expit",), range=(-inf, 0), monotone=True, at={-inf: -inf, 0.0: -0.6931471805599453, inf: -0.0}, cost=0.61,
+@activation(ulp=(2.5, 3.0),
+            alias=("log_expit",), range=(-inf, 0), monotone=True, at={-inf: -inf, 0.0: -0.6931471805599453, inf: -0.0}, cost=0.61,
             formula="-log(1 + exp(-x))", numpy="-np.logaddexp(0, -x)", source="the log-likelihood of the logistic model")
 def log_sigmoid(x):
     """Logarithm of the sigmoid, ``-log(1 + exp(-x))``.
@@ -135,7 +138,7 @@ def log_sigmoid(x):
     # negated as a whole: at +inf the limit of small negative numbers is -0, as it is where float32 underflows
     return -(np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x))))
 
-@log_sigmoid.backward(cost=0.35, formula="grad * (1 - exp(y))", numpy="-grad * np.expm1(y)")
+@log_sigmoid.backward(ulp=(1.5, 1.5), cost=0.35, formula="grad * (1 - exp(y))", numpy="-grad * np.expm1(y)")
 def log_sigmoid_backward(grad, y):
     """Gradient of `log_sigmoid`, ``grad * (1 - exp(y))``.
 
@@ -145,7 +148,7 @@ def log_sigmoid_backward(grad, y):
     return grad * (0 - np.expm1(y))
 
 
-@activation(range=(-1, 1), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: 1.0}, cost=0.45,
+@activation(ulp=(1.5, 2.5), range=(-1, 1), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: 1.0}, cost=0.45,
             formula="(exp(x) - exp(-x)) / (exp(x) + exp(-x))", numpy="np.tanh(x)", source="LeCun, Bottou, Orr and Mueller 1998")
 def tanh(x):
     """Hyperbolic tangent, ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
@@ -155,7 +158,7 @@ def tanh(x):
     """
     return np.tanh(x)
 
-@tanh.backward(cost=0.08, formula="grad * (1 - y) * (1 + y)", numpy="grad * (1 - y * y)", limit="0 where y is 1 or -1")
+@tanh.backward(ulp=(2.0, 2.0), cost=0.08, formula="grad * (1 - y) * (1 + y)", numpy="grad * (1 - y * y)", limit="0 where y is 1 or -1")
 def tanh_backward(grad, y):
     """Gradient of `tanh`, ``grad * (1 - y) * (1 + y)``.
 
@@ -165,7 +168,7 @@ def tanh_backward(grad, y):
     return grad * (1 - y) * (1 + y)
 
 
-@activation(range=(0, 1), monotone=True, at={-inf: 0.0, 0.0: 0.5, inf: 1.0}, kinks={"-3": "0", "3": "0"}, cost=0.08,
+@activation(ulp=(1.5, 1.5), range=(0, 1), monotone=True, at={-inf: 0.0, 0.0: 0.5, inf: 1.0}, kinks={"-3": "0", "3": "0"}, cost=0.08,
             formula="min(max((x + 3) / 6, 0), 1)", numpy="np.clip((x + 3) / 6, 0, 1)", differs="ONNX and Thinc use 0.2 * x + 0.5",
             source="Courbariaux et al. 2015, arXiv:1511.00363; Howard et al. 2019, arXiv:1905.02244")
 def hard_sigmoid(x):
@@ -176,7 +179,7 @@ def hard_sigmoid(x):
     """
     return np.clip((x + 3) / 6, 0, 1)
 
-@hard_sigmoid.backward(cost=0.08, formula="grad / 6 if 0 < y < 1 else 0", numpy="grad * ((y > 0) & (y < 1)) / 6")
+@hard_sigmoid.backward(ulp=(0.5, 0.5), cost=0.08, formula="grad / 6 if 0 < y < 1 else 0", numpy="grad * ((y > 0) & (y < 1)) / 6")
 def hard_sigmoid_backward(grad, y):
     """Gradient of `hard_sigmoid`, ``grad / 6 if 0 < y < 1 else 0``.
 
@@ -188,7 +191,7 @@ def hard_sigmoid_backward(grad, y):
 
 @activation(range=(-1, 1), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: 1.0}, kinks={"min_val": "0", "max_val": "0"}, cost=0.06,
             rules=("min_val <= max_val",), formula="min(max(x, min_val), max_val)", numpy="np.clip(x, min_val, max_val)",
-            ulp=(0.5, 0.5), differs="JAX takes slope 1 at the bounds", source="Collobert 2004")
+            ulp=(0.0, 0.0), differs="JAX takes slope 1 at the bounds", source="Collobert 2004")
 def hard_tanh(x, min_val=-1.0, max_val=1.0):
     """Piecewise linear tanh, ``min(max(x, min_val), max_val)``.
 
@@ -197,7 +200,7 @@ def hard_tanh(x, min_val=-1.0, max_val=1.0):
     """
     return np.where(x < min_val, min_val, np.where(x > max_val, max_val, x))
 
-@hard_tanh.backward(cost=0.08, rules=("min_val <= max_val",), formula="grad if min_val < y < max_val else 0",
+@hard_tanh.backward(ulp=(0.0, 0.0), cost=0.08, rules=("min_val <= max_val",), formula="grad if min_val < y < max_val else 0",
                     numpy="grad * ((y > min_val) & (y < max_val))")
 def hard_tanh_backward(grad, y, min_val=-1.0, max_val=1.0):
     """Gradient of `hard_tanh`, ``grad if min_val < y < max_val else 0``.
@@ -208,7 +211,7 @@ def hard_tanh_backward(grad, y, min_val=-1.0, max_val=1.0):
     return grad * np.where((y > min_val) & (y < max_val), 1, np.where(np.isnan(y), y, 0))
 
 
-@activation(range=(0, inf), monotone=True, at={-inf: 0.0, 0.0: 0.6931471805599453, inf: inf}, cost=0.5, rules=("beta > 0",),
+@activation(ulp=(2.5, 3.0), range=(0, inf), monotone=True, at={-inf: 0.0, 0.0: 0.6931471805599453, inf: inf}, cost=0.5, rules=("beta > 0",),
             formula="log(1 + exp(beta * x)) / beta", numpy="np.logaddexp(0, beta * x) / beta",
             differs="PyTorch turns linear above beta * x = 20", source="Dugas et al. 2001")
 def softplus(x, beta=1.0):
@@ -221,7 +224,8 @@ def softplus(x, beta=1.0):
     e = np.exp(-np.abs(t))
     return np.maximum(x, 0) + np.log1p(np.where(t < 0, e + e * error, e - e * error)) / beta
 
-@softplus.backward(cost=0.35, rules=("beta > 0",), formula="grad * (1 - exp(-beta * y))", numpy="-grad * np.expm1(-beta * y)")
+@softplus.backward(ulp=(2.0, 2.0),
+                   cost=0.35, rules=("beta > 0",), formula="grad * (1 - exp(-beta * y))", numpy="-grad * np.expm1(-beta * y)")
 def softplus_backward(grad, y, beta=1.0):
     """Gradient of `softplus`, ``grad * (1 - exp(-beta * y))``.
 
@@ -231,7 +235,7 @@ def softplus_backward(grad, y, beta=1.0):
     return grad * (0 - np.expm1(-beta * y))
 
 
-@activation(range=(-1, 1), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: 1.0}, cost=0.12, formula="x / (1 + abs(x))",
+@activation(ulp=(1.5, 1.5), range=(-1, 1), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: 1.0}, cost=0.12, formula="x / (1 + abs(x))",
             numpy="x / (1 + np.abs(x))", limit="-1 and 1 at -inf and inf (others: nan)", source="Turian et al. 2009")
 def softsign(x):
     """Softsign, ``x / (1 + abs(x))``.
@@ -241,7 +245,7 @@ def softsign(x):
     """
     return np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x)))
 
-@softsign.backward(cost=0.08, formula="grad * (1 - abs(y))**2", numpy="grad * (1 - np.abs(y)) ** 2")
+@softsign.backward(ulp=(2.5, 2.5), cost=0.08, formula="grad * (1 - abs(y))**2", numpy="grad * (1 - np.abs(y)) ** 2")
 def softsign_backward(grad, y):
     """Gradient of `softsign`, ``grad * (1 - abs(y))**2``.
 
@@ -251,7 +255,7 @@ def softsign_backward(grad, y):
     return grad * (1 - np.abs(y)) ** 2
 
 
-@activation(alias=("swish",), range=(-0.27846454276107380, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.33,
+@activation(ulp=(2.5, 3.0), alias=("swish",), range=(-0.27846454276107380, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.33,
             formula="x * sigmoid(beta * x)", numpy="x / (1 + np.exp(-beta * x))", limit="-0 at -inf (others: nan)",
             source="Elfwing, Uchibe and Doya 2017, arXiv:1702.03118; beta: Ramachandran et al. 2017, arXiv:1710.05941")
 def silu(x, beta=1.0):
@@ -262,7 +266,7 @@ def silu(x, beta=1.0):
     """
     return gated(x, *scaled(x, beta))
 
-@silu.backward(cost=0.49, formula="grad * s * (1 + beta * x * (1 - s)), s = sigmoid(beta * x)",
+@silu.backward(ulp=(3.5, 3.0), cost=0.49, formula="grad * s * (1 + beta * x * (1 - s)), s = sigmoid(beta * x)",
                numpy="grad * (s := 1 / (1 + np.exp(-beta * x))) * (1 + beta * x * (1 - s))", limit="slope 0 at -inf, 1 at inf")
 def silu_backward(grad, x, beta=1.0):
     """Gradient of `silu`, ``grad * s * (1 + beta * x * (1 - s))`` with s = sigmoid(beta * x).
@@ -274,7 +278,7 @@ def silu_backward(grad, x, beta=1.0):
     return grad * gated_slope(t, t, error)
 
 
-@activation(alias=("hard_silu",), range=(-0.375, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, kinks={"-3": "0", "3": "1"},
+@activation(ulp=(2.5, 2.5), alias=("hard_silu",), range=(-0.375, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, kinks={"-3": "0", "3": "1"},
             cost=0.09, formula="x * min(max((x + 3) / 6, 0), 1)", numpy="x * np.clip((x + 3) / 6, 0, 1)",
             limit="-0 at -inf (others: nan)", differs="Thinc: gate 0.2 * x + 0.5", source="Howard et al. 2019, arXiv:1905.02244")
 def hard_swish(x):
@@ -285,7 +289,7 @@ def hard_swish(x):
     """
     return np.maximum(x, -3) * np.clip((x + 3) / 6, 0, 1)
 
-@hard_swish.backward(cost=0.1, formula="grad * (0 if x <= -3 else 1 if x >= 3 else (2 * x + 3) / 6)",
+@hard_swish.backward(ulp=(1.5, 1.5), cost=0.1, formula="grad * (0 if x <= -3 else 1 if x >= 3 else (2 * x + 3) / 6)",
                      numpy="grad * np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5))")
 def hard_swish_backward(grad, x):
     """Gradient of `hard_swish`, ``grad * (0 if x <= -3 else 1 if x >= 3 else (2 * x + 3) / 6)``.
@@ -301,7 +305,7 @@ TANH_FORM = "np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))"
 TANH_SLOPE = f"0.5 * grad * (1 + (t := {TANH_FORM}) + x * (1 - t * t) * (0.7978845608028654 + 0.10703222440890037 * x * x))"
 
 
-@activation(range=(-0.16997120747990367, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.71,
+@activation(ulp=(4.5, 4.0), range=(-0.16997120747990367, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.71,
             formula="x * (1 + erf(x / sqrt(2))) / 2", numpy=f"0.5 * x * (1 + {TANH_FORM})", differs="JAX: the tanh form",
             limit="-0 at -inf (others: nan)", source="Hendrycks and Gimpel 2016, arXiv:1606.08415")
 def gelu(x):
@@ -312,7 +316,7 @@ def gelu(x):
     """
     return normal_cdf(x, np.maximum(x, -200))
 
-@gelu.backward(cost=0.67, formula="grad * (cdf(x) + x * pdf(x))", numpy=TANH_SLOPE, limit="slope 0 at -inf, 1 at inf")
+@gelu.backward(ulp=(4.0, 3.0), cost=0.67, formula="grad * (cdf(x) + x * pdf(x))", numpy=TANH_SLOPE, limit="slope 0 at -inf, 1 at inf")
 def gelu_backward(grad, x):
     """Gradient of `gelu`, ``grad * (cdf(x) + x * pdf(x))`` of the normal distribution.
 
@@ -323,7 +327,7 @@ def gelu_backward(grad, x):
     return grad * (normal_cdf(x, np.ones_like(x)) + normal_pdf(x, x))
 
 
-@activation(range=(-0.17004075057125405, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.56,
+@activation(ulp=(2.5, 3.0), range=(-0.17004075057125405, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.56,
             formula="x * (1 + tanh(u)) / 2, u = sqrt(2 / pi) * (x + 0.044715 * x**3)", numpy=f"0.5 * x * (1 + {TANH_FORM})",
             limit="-0 at -inf (others: nan)", source="Hendrycks and Gimpel 2016, arXiv:1606.08415")
 def gelu_tanh(x):
@@ -334,7 +338,7 @@ def gelu_tanh(x):
     """
     return gated(x, *tanh_argument(np.clip(x, -100, 100)))
 
-@gelu_tanh.backward(cost=0.81, formula="grad * s * (1 + 2 * x * du * (1 - s)), s = sigmoid(2 * u)", numpy=TANH_SLOPE,
+@gelu_tanh.backward(ulp=(4.0, 4.0), cost=0.81, formula="grad * s * (1 + 2 * x * du * (1 - s)), s = sigmoid(2 * u)", numpy=TANH_SLOPE,
                     limit="slope 0 at -inf, 1 at inf")
 def gelu_tanh_backward(grad, x):
     """Gradient of `gelu_tanh`, ``grad * s * (1 + 2 * x * du * (1 - s))`` with s = sigmoid(2 * u) and du the derivative of u.
@@ -347,7 +351,8 @@ def gelu_tanh_backward(grad, x):
     return grad * gated_slope(x * slope, *tanh_argument(x))
 
 
-@activation(range=(-0.30884341301725041, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.41, formula="x * tanh(softplus(x))",
+@activation(ulp=(3.0, 2.5),
+            range=(-0.30884341301725041, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.41, formula="x * tanh(softplus(x))",
             numpy="x * np.tanh(np.log1p(np.exp(x)))", limit="-0 at -inf (others: nan)", source="Misra 2019, arXiv:1908.08681")
 def mish(x):
     """Mish, ``x * tanh(softplus(x))``.
@@ -360,7 +365,7 @@ def mish(x):
     below = np.maximum(x, -12000) * root * (e + 2) / (e * (e + 2) + 2) * root
     return np.where(x < 0, below, x * (1 + 2 * e) / (1 + 2 * e + 2 * e * e))
 
-@mish.backward(cost=0.57, formula="grad * (t + x * (1 - t * t) * sigmoid(x)), t = tanh(softplus(x))",
+@mish.backward(ulp=(3.5, 2.5), cost=0.57, formula="grad * (t + x * (1 - t * t) * sigmoid(x)), t = tanh(softplus(x))",
                numpy="grad * ((t := np.tanh(np.log1p(np.exp(x)))) + x * (1 - t * t) / (1 + np.exp(-x)))",
                limit="slope 0 at -inf, 1 at inf")
 def mish_backward(grad, x):
@@ -387,7 +392,7 @@ def step(x, threshold=0.0):
     """
     return np.where(x >= threshold, 1, np.where(x < threshold, 0, x))
 
-@step.backward(cost=0.08, formula="0", numpy="np.zeros_like(grad)")
+@step.backward(ulp=(0.0, 0.0), cost=0.08, formula="0", numpy="np.zeros_like(grad)")
 def step_backward(grad, x, threshold=0.0):
     """Gradient of `step`, 0: the function is flat, and at the threshold 0 is taken.
 
