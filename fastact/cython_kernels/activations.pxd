@@ -172,8 +172,8 @@ cdef inline real silu(real x, real beta) noexcept nogil:
     return flip(y if x < high else x, beta)
 
 cdef inline real silu_backward(real grad, real x, real beta) noexcept nogil:
-    # At -a the derivative is s (1 - a + a s), s = sigmoid(-a); at a it is one minus that.
-    cdef real b, a, z, low, e, r, d
+    # At -a the derivative is s (1 - a + a s), s = sigmoid(-a) = q - q s with q = e**-a; at a it is one minus that.
+    cdef real b, a, z, low, e, d
     b = magnitude(beta)
     x = flip(x, beta)
     a = magnitude(x)
@@ -183,9 +183,9 @@ cdef inline real silu_backward(real grad, real x, real beta) noexcept nogil:
         a = at_most(a, <real>768 / b)
     z = b * a
     low = product_rest(b, a, z)
-    e = lowered(raised_exp(<real>1, -z, low))
-    r = raised(<real>1) / raised_exp_plus_1(-z, low)
-    d = lowered(raised_exp(fma(e * r, z, <real>1 - z), -z, low) * r)
+    e = raised_exp(<real>1, -z, low) / raised_exp_plus_1(-z, low)
+    d = raised_exp(fma(e, z, <real>1 - z), -z, low)
+    d = lowered(fma(-d, e, d))
     d = d if x < <real>0 else <real>1 - d
     return grad * (d if x == x else x)
 
@@ -242,7 +242,7 @@ cdef inline real gelu_tanh(real x) noexcept nogil:
 
 cdef inline real gelu_tanh_backward(real grad, real x) noexcept nogil:
     # As silu_backward with z = w(a) in the exponential and z = a w'(a) in the factor, whose rounding is kept.
-    cdef real a, t, p, s, w, e, r, h, d
+    cdef real a, t, p, s, w, e, h, d
     a = magnitude(x)
     if real is float:
         a = at_most(a, <real>10.9)
@@ -254,15 +254,15 @@ cdef inline real gelu_tanh_backward(real grad, real x) noexcept nogil:
         t = nearest(d, 128)
         p = expm1_core(minus_ln2(d, whole(t, 128)) - gelu_tanh_rest(a))
     s = power(t)
-    e = lowered(fma(p, s, s))
-    r = raised(<real>1) / fma(p, s, s + raised(<real>1))
+    e = fma(p, s, s) / fma(p, s, s + raised(<real>1))
     h = head(a)
     w = fma((a - h) * (a + h), <real>0.21406444881780074, <real>1.5957691216057308)
     w = fma(h * h, <real>0.21406444881780074, w)
     h = fma(-a, w, <real>1)
-    h = h + fma(e * r, a * w, fma(-a, w, <real>1 - h))
+    h = h + fma(e, a * w, fma(-a, w, <real>1 - h))
     s = h * s
-    d = lowered(fma(p, s, s) * r)
+    d = fma(p, s, s)
+    d = lowered(fma(-d, e, d))
     d = d if x < <real>0 else <real>1 - d
     return grad * (d if x == x else x)
 

@@ -209,15 +209,15 @@ def silu(x, beta):
 
 @scalar
 def silu_backward(grad, x, beta):
-    # At -a the derivative is s (1 - a + a s), s = sigmoid(-a); at a it is one minus that.
+    # At -a the derivative is s (1 - a + a s), s = sigmoid(-a) = q - q s with q = e**-a; at a it is one minus that.
     b = magnitude(beta)
     x = flip(x, beta)
     a = at_most(magnitude(x), real(110 if SINGLE else 768) / b)
     z = b * a
     low = product_rest(b, a, z)
-    e = lowered(raised_exp(real(1), -z, low))
-    r = raised(real(1)) / raised_exp_plus_1(-z, low)
-    d = lowered(raised_exp(fma(e * r, z, real(1) - z), -z, low) * r)
+    e = raised_exp(real(1), -z, low) / raised_exp_plus_1(-z, low)
+    d = raised_exp(fma(e, z, real(1) - z), -z, low)
+    d = lowered(fma(-d, e, d))
     d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
@@ -281,15 +281,15 @@ def gelu_tanh_backward(grad, x):
         t = nearest(d, 128)
         p = expm1_core(minus_ln2(d, whole(t, 128)) - gelu_tanh_rest(a))
     s = power(t)
-    e = lowered(fma(p, s, s))
-    r = raised(real(1)) / fma(p, s, s + raised(real(1)))
+    e = fma(p, s, s) / fma(p, s, s + raised(real(1)))
     h = head(a)
     w = fma((a - h) * (a + h), real(0.21406444881780074), real(1.5957691216057308))
     w = fma(h * h, real(0.21406444881780074), w)
     h = fma(-a, w, real(1))
-    h = h + fma(e * r, a * w, fma(-a, w, real(1) - h))
+    h = h + fma(e, a * w, fma(-a, w, real(1) - h))
     s = h * s
-    d = lowered(fma(p, s, s) * r)
+    d = fma(p, s, s)
+    d = lowered(fma(-d, e, d))
     d = d if x < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
