@@ -225,6 +225,99 @@ def test_maxout_special_values(dtype, backend):
     assert lib.maxout_backward(np.zeros(0, dtype), np.zeros(0, int), 3).shape == (0, 3)
 
 
+def turns(x):
+    """The rows of `x` as whole rows, alone and many, and as columns."""
+    yield lambda lib: [np.concatenate(a) for a in zip(*(lib.maxout(row[None]) for row in x), strict=True)]
+    yield lambda lib: lib.maxout(x)
+    yield lambda lib: lib.maxout(np.ascontiguousarray(x.T), 0)
+
+
+@every_backend
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("n", [*range(1, 36), 47, 48, 63, 64, 65, 79, 127, 128, 129, 145, 300])
+def test_maxout_of_every_length(n, dtype, backend):
+    """Wherever the maximum, its equals, and a nan stand, in whatever lane of a vector."""
+    rows = [np.full(n, value) for value in (-inf, inf, nan, 0.0, -1e30)]
+    rows += [np.arange(n) % 3, -np.arange(n), np.arange(n)]
+    for k in sorted({0, n // 2, n - 1, n - min(n, 16), n - min(n, 17)}):
+        for value in (nan, inf, 1.0):
+            rows += [np.where(np.arange(n) == k, value, -inf), np.where(np.arange(n) >= k, value, 0.0)]
+    zeros = np.where(np.arange(n) % 2, 0.0, -0.0)
+    x = np.array([*rows, zeros, -zeros], dtype)
+    which = np.argmax(x, -1)
+    for call in turns(x):
+        got = call(namespace(backend))
+        same(got[1], which, f"rows of {n}")
+        same(got[0], x[np.arange(len(x)), which], f"rows of {n}")
+
+
+@pytest.mark.parametrize("backend", FUSED)
+def test_maxout_of_many_pieces(backend):
+    """float32 cannot count them all."""
+    lib, far = namespace(backend), 1 << 24
+    x = np.zeros(far + 100, "f4")
+    for places, found in [((far + 71, far + 33), far + 33), ((far - 1, far + 1), far - 1), ((5, far + 5), 5), ((far,), far)]:
+        for value in (1, nan):
+            x[list(places)] = value
+            assert lib.maxout(x)[1] == found
+            assert lib.maxout(x.reshape(-1, 2), 0)[1][found % 2] == found // 2
+        x[list(places)] = 0
+    del x
+    tall = np.zeros((far + 9, 2), "f2").view("u2").astype("f4")
+    tall[far + 7, 1] = tall[far + 8, 1] = 1
+    value, which = lib.maxout(tall, 0)
+    assert which.tolist() == [0, far + 7]
+    lib.maxout_backward(np.array([3, 4], "f4"), which, far + 9, 0, out=tall)
+    assert tall[far + 7, 1] == 4
+    assert tall[0, 0] == 3
+    assert np.count_nonzero(tall) == 2
+
+
+@every_backend
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_maxout_paths(dtype, backend):
+    lib = namespace(backend)
+    x = np.random.default_rng(3).standard_normal((300, 5)).astype(dtype)
+    value, which = lib.maxout.generic((x,), {})
+    grad = lib.maxout_backward.generic((value, which, 5), {})
+    for got in (lib.maxout(x), lib.maxout(x, -1), lib.maxout(x, axis=1), lib.maxout(x, **{"".join(["ax", "is"]): 1})):
+        same(got[0], value)
+        same(got[1], which)
+    for got in (lib.maxout_backward(value, which, 5), lib.maxout_backward(value, which, axis=-1, pieces=5)):
+        same(got, grad)
+    got = lib.maxout(x, out=(over := np.empty_like(value), None))
+    assert got[0] is over
+    same(got[0], value)
+    same(got[1], which)
+    room = x.copy()  # results over the input, and over one another
+    over = room.reshape(-1)[:300], np.zeros(300, int)
+    assert lib.maxout(room, out=over)[0] is over[0]
+    same(over[0], value)
+    same(over[1], which)
+    bytes_ = np.zeros(300 * 8 + 8, np.uint8)
+    lib.maxout(x, out=(bytes_[: 300 * value.itemsize].view(dtype), bytes_[8:].view(np.intp)))
+    same(bytes_[8:].view(np.intp), which, "the second is written last")
+    room = np.zeros((300, 5), dtype)
+    part = room.reshape(-1)[:300]
+    part[...] = value
+    assert lib.maxout_backward(part, which, 5, out=room) is room
+    same(room, grad, "over the gradient")
+    for bad in (-1, 5, np.iinfo(np.intp).min, np.iinfo(np.intp).max):
+        wrong, out = which.copy(), np.full((300, 5), 7, dtype)
+        wrong[299] = bad
+        with pytest.raises(ValueError, match="which holds"):
+            lib.maxout_backward(value, wrong, 5, out=out)
+        assert (out == 7).all(), "nothing was written"
+    for refused in ({"out": value}, {"out": (value, which[:9])}, {"bad": 1}, {"axis": 2}):
+        with pytest.raises((TypeError, ValueError)):
+            lib.maxout(x, **refused)
+    for refused in ((value,), (value, which, 5, -1, 1), (value, which, 5.5), (value, which[:9], 5)):
+        with pytest.raises((TypeError, ValueError)):
+            lib.maxout_backward(*refused)
+    with pytest.raises(TypeError):
+        lib.maxout_backward(value, which, 5, pieces=5)
+
+
 def test_gates_are_those_of_the_reference():
     """`exact` and this file's own formulas are independent: both must agree."""
     grad, x, weight = data((4, 5), np.dtype("f8"), 1)

@@ -57,6 +57,18 @@ def test_in_place_makes_no_array(op, backend):
 
 
 @pytest.mark.parametrize("backend", COMPILED)
+@pytest.mark.parametrize("shape", [(MEGABYTE // 16, 4), (16, MEGABYTE // 16), (4, MEGABYTE // 16)], ids=str)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_results_given_make_no_array(shape, axis, backend):
+    for op in (op for op in OPS if op.kind == "pick" and not op.is_backward):
+        f, backward = function(backend, op), function(backend, op.backward_op)
+        x = np.random.default_rng(1).standard_normal(shape).astype(F4)
+        out = f(x, axis)
+        assert peak(lambda f=f, x=x, out=out: f(x, axis, out=out)) < SMALL
+        assert peak(lambda f=backward, x=x, out=out: f(*out, shape[axis], axis, out=x)) < SMALL
+
+
+@pytest.mark.parametrize("backend", COMPILED)
 @pytest.mark.parametrize("op", [op for op in LOSSES if not op.is_backward], ids=lambda op: op.name)
 def test_losses_make_no_array(op, backend):
     arguments, options = arguments_for(op)

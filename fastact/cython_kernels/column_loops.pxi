@@ -255,23 +255,36 @@ cdef inline void spread_columns(real *out, const real *a, const real *b, const r
             out[i * stride + j] = finish(a[j], b[i * stride + j], c[j])
 
 
+cdef inline void challenge_rows(real *best, real *at, const real *x, Py_ssize_t first, Py_ssize_t count, Py_ssize_t stride,
+                                Py_ssize_t width, bint (*takes)(real, real) noexcept nogil) noexcept nogil:
+    """A few rows of up to 16 columns in turn, in registers; `first` is the index of the first of them."""
+    cdef real b[LANES]
+    cdef real a[LANES]
+    cdef Py_ssize_t i
+    load(b, best, LANES, 0)
+    load(a, at, LANES, 0)
+    for i in range(count):
+        challenge(b, a, x + i * stride, <real>(first + i), width, takes)
+    store(best, b, LANES)
+    store(at, a, LANES)
+
 cdef inline void pick_columns(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                               bint (*takes)(real, real) noexcept nogil) noexcept nogil:
     cdef real best[COLUMNS]
     cdef real at[COLUMNS]
-    cdef Py_ssize_t i, g, j, start, stop, full = width - width % LANES
+    cdef Py_ssize_t i, g, j, start, stop, count, full = width - width % LANES
     for g from 0 <= g < width by LANES:
         load(best + g, x + g, width - g, -INFINITY)
     for start from 0 <= start < n by FAR:
         stop = start + FAR if start + FAR < n else n
         for g from 0 <= g < width by LANES:
             fill(at + g, -1 if start else 0)
-        for i in range(start if start else 1, stop):
-            fetch(x + i * stride, n, width, stride)
+        for i from (start if start else 1) <= i < stop by LANES:
+            count = LANES if stop - i > LANES else stop - i
             for g from 0 <= g < full by LANES:
-                challenge(best + g, at + g, x + i * stride + g, <real>(i - start), LANES, takes)
+                challenge_rows(best + g, at + g, x + i * stride + g, i - start, count, stride, LANES, takes)
             if full < width:
-                challenge(best + full, at + full, x + i * stride + full, <real>(i - start), width - full, takes)
+                challenge_rows(best + full, at + full, x + i * stride + full, i - start, count, stride, width - full, takes)
         for j in range(width):
             which[j] = start + <Py_ssize_t><int>at[j] if at[j] >= 0 else which[j]
     for j in range(width):

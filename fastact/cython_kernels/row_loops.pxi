@@ -140,18 +140,19 @@ cdef inline void challenge(real *best, real *at, const real *x, real here, Py_ss
         at[j] = here if better else at[j]
 
 cdef inline void meet(real *best, real *at, Py_ssize_t half, bint (*takes)(real, real) noexcept nogil) noexcept nogil:
-    """Of lanes k and k + half, lane k gets the better; of equals the one that came first."""
+    """Of lanes k and k + half, lane k gets the better; of equals the one that came first. No more than `half` lanes count then, but a
+    loop over fewer than all 16 would be written out, with branches."""
     cdef Py_ssize_t k
     cdef bint other
-    for k in range(half):
+    for k in range(LANES):
         other = takes(best[k + half], best[k]) | ((at[k + half] < at[k]) & (not takes(best[k], best[k + half])))
         best[k] = best[k + half] if other else best[k]
         at[k] = at[k + half] if other else at[k]
 
 cdef inline real pick_near(real *top, const real *x, Py_ssize_t n, bint (*takes)(real, real) noexcept nogil) noexcept nogil:
     """The pick of up to FAR elements and its index; the last group ends with the row, and may see elements again."""
-    cdef real best[LANES]
-    cdef real at[LANES]
+    cdef real best[2 * LANES]
+    cdef real at[2 * LANES]
     cdef Py_ssize_t i, j
     load(best, x, n, -INFINITY)
     fill(at, 0)
@@ -161,6 +162,8 @@ cdef inline real pick_near(real *top, const real *x, Py_ssize_t n, bint (*takes)
         challenge(best, at, x + n - LANES, <real>(n - LANES), LANES, takes)
     for j in range(LANES):
         at[j] += <real>j
+    fill(best + LANES, 0)
+    fill(at + LANES, 0)
     meet(best, at, 8, takes)
     meet(best, at, 4, takes)
     meet(best, at, 2, takes)

@@ -37,12 +37,14 @@ cdef extern from "transpose.h" nogil:
 
 cdef enum:
     SHORT = 64          # shorter rows are packed side by side, so that a vector holds one element of many rows ...
-    TOGETHER = 256      # ... so many at most ...
+    TOGETHER = 112      # ... so many at most ...
     ROOM = 4096         # ... and so many elements, which the nearest cache holds
     KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
     GRAIN = 1024        # threads split the indices to be checked at multiples of this
     MOST_AXES = 65      # one more than NumPy allows
 cdef PyObject *NONE = <PyObject *>None
+cdef PyObject *AXIS = <PyObject *>"axis"     # interned, as the names of keywords are
+cdef PyObject *OUT = <PyObject *>"out"
 cdef object INDEX = np.dtype(np.intp)
 
 ctypedef void (*pick_kernel)(void *first, void *second, void *third, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
@@ -67,7 +69,7 @@ cdef void pick_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept n
     cdef double block[ROOM]
     cdef char *here
     if call.inner == 1 and call.n < SHORT and not call.places:
-        stride = min(ROOM // call.n // 16 * 16, TOGETHER)
+        stride = min((ROOM // call.n - 16) // 32 * 32 + 16, TOGETHER)   # 16, 48, 80, 112: columns a power of two apart meet in the cache
     while start < stop:
         here = call.pieces + (start // call.inner * call.n * call.inner + start % call.inner) * size
         width = stop - start
@@ -163,9 +165,7 @@ cdef class PickFunction(Function):
         for k in range(ndim):
             dims[k] = cnp.PyArray_DIM(x, k if k < axis else k + 1)
         value, which = target(given, ndim, dims, cnp.PyArray_TYPE(x)), target(given_which, ndim, dims, cnp.NPY_INTP)
-        if value is None or which is None:
-            return None
-        if given != NONE and not (disjoint(value, x) and disjoint(which, x) and disjoint(value, which)):
+        if value is None or which is None or not (disjoint(value, x) and disjoint(which, x) and disjoint(value, which)):
             return None
         call.places = False
         self.run(&call, x, axis, value, which)
@@ -250,30 +250,43 @@ cdef object direct_pick(object callable, PyObject *const *args, size_t nargsf, P
         if not PyTuple_CheckExact(options.out) or PyTuple_GET_SIZE(options.out) != 2:
             return slow(self, args, count, names)
         given[0], given[1] = PyTuple_GET_ITEM(options.out, 0), PyTuple_GET_ITEM(options.out, 1)
-        if given[0] == NONE or given[1] == NONE:
-            return slow(self, args, count, names)
     if axis < 0 or cnp.PyArray_DIM(<cnp.ndarray>args[0], <int>axis) == 0:
         return slow(self, args, count, names)
     result = self.pick(<cnp.ndarray>args[0], <int>axis, given[0], given[1])
     return slow(self, args, count, names) if result is None else result
 
 
+cdef bint read_place(PyObject **given, tuple params, PyObject *const *args, Py_ssize_t count, PyObject *names) noexcept:
+    """The parameter, the axis and out of a direct call, by position or by keyword; False where there is anything else."""
+    cdef Py_ssize_t i
+    cdef int k
+    if count < 2 or count > 4:
+        return False
+    given[0], given[1], given[2] = args[2] if count > 2 else NULL, args[3] if count > 3 else NULL, NONE
+    for i in range(0 if names is NULL else PyTuple_GET_SIZE(names)):
+        k = 0 if PyTuple_GET_ITEM(names, i) == <PyObject *>params[0] else 1 if PyTuple_GET_ITEM(names, i) == AXIS else 2
+        if (k == 2 and PyTuple_GET_ITEM(names, i) != OUT) or (k < 2 and given[k] is not NULL):
+            return False
+        given[k] = args[count + i]
+    return True
+
+
 cdef object direct_place(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
     """The same for the gradient."""
     cdef PickFunction self = <PickFunction>callable
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis, pieces
-    cdef Options options
+    cdef PyObject *given[3]     # pieces, axis, out
     cdef cnp.ndarray grad, which
-    if not read_options(&options, args, count, 3, names) or options.keepdims is not NULL or not plain(args[0]):
+    if not read_place(given, self.param_names, args, count, names) or not plain(args[0]):
         return slow(self, args, count, names)
     grad = <cnp.ndarray>args[0]
-    axis = read_axis(options.axis, self.default_axis, cnp.PyArray_NDIM(grad) + 1)
-    if axis < 0 or not PyLong_CheckExact(args[2]) or not is_ready(<object>args[1], INDEX):
+    axis = read_axis(given[1], self.default_axis, cnp.PyArray_NDIM(grad) + 1)
+    if axis < 0 or given[0] is NULL or not PyLong_CheckExact(given[0]) or not is_ready(<object>args[1], INDEX):
         return slow(self, args, count, names)
-    which, pieces = <cnp.ndarray>args[1], PyLong_AsSsize_t(args[2])
+    which, pieces = <cnp.ndarray>args[1], PyLong_AsSsize_t(given[0])
     if pieces < 1 or not cnp.PyArray_SAMESHAPE(grad, which):
         return slow(self, args, count, names)
-    result = self.place(grad, which, pieces, <int>axis, options.out)
+    result = self.place(grad, which, pieces, <int>axis, given[2])
     return slow(self, args, count, names) if result is None else result
 
 
