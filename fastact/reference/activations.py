@@ -82,7 +82,7 @@ SELU_SCALE = "1.0507009873554804934193349852946"
 SELU_SCALE_ALPHA = "1.7580993408473768599402175208123"
 
 
-@activation(ulp=(2.5, 1.5), range=(-1.7580993408473768, inf), monotone=True, at={-inf: -1.7580993408473768, 0.0: 0.0, inf: inf},
+@activation(ulp=(2.5, 2.0), range=(-1.7580993408473768, inf), monotone=True, at={-inf: -1.7580993408473768, 0.0: 0.0, inf: inf},
             kinks={"0": "1.7580993408473768"}, cost=0.23, formula="scale * elu(x, alpha)",
             numpy="1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
             differs="TensorFlow takes slope 1.0507 at 0", source="Klambauer et al. 2017, arXiv:1706.02515")
@@ -255,7 +255,7 @@ def softsign_backward(grad, y):
     return grad * (1 - np.abs(y)) ** 2
 
 
-@activation(ulp=(2.5, 3.0), alias=("swish",), range=(-0.27846454276107380, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.33,
+@activation(ulp=(2.5, 4.0), alias=("swish",), range=(-0.27846454276107380, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.33,
             formula="x * sigmoid(beta * x)", numpy="x / (1 + np.exp(-beta * x))", limit="-0 at -inf (others: nan)",
             source="Elfwing, Uchibe and Doya 2017, arXiv:1702.03118; beta: Ramachandran et al. 2017, arXiv:1710.05941")
 def silu(x, beta=1.0):
@@ -266,7 +266,7 @@ def silu(x, beta=1.0):
     """
     return gated(x, *scaled(x, beta))
 
-@silu.backward(ulp=(3.5, 3.0), cost=0.49, formula="grad * s * (1 + beta * x * (1 - s)), s = sigmoid(beta * x)",
+@silu.backward(ulp=(3.5, 3.5), cost=0.49, formula="grad * s * (1 + beta * x * (1 - s)), s = sigmoid(beta * x)",
                numpy="grad * (s := 1 / (1 + np.exp(-beta * x))) * (1 + beta * x * (1 - s))", limit="slope 0 at -inf, 1 at inf")
 def silu_backward(grad, x, beta=1.0):
     """Gradient of `silu`, ``grad * s * (1 + beta * x * (1 - s))`` with s = sigmoid(beta * x).
@@ -316,7 +316,7 @@ def gelu(x):
     """
     return normal_cdf(x, np.maximum(x, -200))
 
-@gelu.backward(ulp=(4.0, 3.0), cost=0.67, formula="grad * (cdf(x) + x * pdf(x))", numpy=TANH_SLOPE, limit="slope 0 at -inf, 1 at inf")
+@gelu.backward(ulp=(4.0, 3.5), cost=0.67, formula="grad * (cdf(x) + x * pdf(x))", numpy=TANH_SLOPE, limit="slope 0 at -inf, 1 at inf")
 def gelu_backward(grad, x):
     """Gradient of `gelu`, ``grad * (cdf(x) + x * pdf(x))`` of the normal distribution.
 
@@ -327,7 +327,7 @@ def gelu_backward(grad, x):
     return grad * (normal_cdf(x, np.ones_like(x)) + normal_pdf(x, x))
 
 
-@activation(ulp=(2.5, 3.0), range=(-0.17004075057125405, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.56,
+@activation(ulp=(2.5, 3.5), range=(-0.17004075057125405, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.56,
             formula="x * (1 + tanh(u)) / 2, u = sqrt(2 / pi) * (x + 0.044715 * x**3)", numpy=f"0.5 * x * (1 + {TANH_FORM})",
             limit="-0 at -inf (others: nan)", source="Hendrycks and Gimpel 2016, arXiv:1606.08415")
 def gelu_tanh(x):
@@ -351,7 +351,7 @@ def gelu_tanh_backward(grad, x):
     return grad * gated_slope(x * slope, *tanh_argument(x))
 
 
-@activation(ulp=(3.0, 2.5),
+@activation(ulp=(3.0, 3.0),
             range=(-0.30884341301725041, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.41, formula="x * tanh(softplus(x))",
             numpy="x * np.tanh(np.log1p(np.exp(x)))", limit="-0 at -inf (others: nan)", source="Misra 2019, arXiv:1908.08681")
 def mish(x):
@@ -365,7 +365,7 @@ def mish(x):
     below = np.maximum(x, -12000) * root * (e + 2) / (e * (e + 2) + 2) * root
     return np.where(x < 0, below, x * (1 + 2 * e) / (1 + 2 * e + 2 * e * e))
 
-@mish.backward(ulp=(3.5, 2.5), cost=0.57, formula="grad * (t + x * (1 - t * t) * sigmoid(x)), t = tanh(softplus(x))",
+@mish.backward(ulp=(3.5, 3.0), cost=0.57, formula="grad * (t + x * (1 - t * t) * sigmoid(x)), t = tanh(softplus(x))",
                numpy="grad * ((t := np.tanh(np.log1p(np.exp(x)))) + x * (1 - t * t) / (1 + np.exp(-x)))",
                limit="slope 0 at -inf, 1 at inf")
 def mish_backward(grad, x):
