@@ -4,8 +4,9 @@
 
 from fastact.cython_kernels.bits cimport by_sign, flip, fma, head, magnitude, power, product_rest, real, with_sign
 from fastact.cython_kernels.primitives cimport (
-    at_least, at_most, clamp, exp_even, exp_odd, expm1_core, expm1_negative, gate, gelu_tanh_core, gelu_tanh_head, gelu_tanh_nearest, gelu_tanh_rest,
-    log1p_exp, lowered, mills_base, mills_rest, minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_exp_plus_1, raised_gauss, scaled_exp_plus, whole,
+    at_least, at_most, clamp, exp_even, exp_odd, expm1_core, expm1_negative, gate, gelu_tanh_core, gelu_tanh_head,
+    gelu_tanh_nearest, gelu_tanh_rest, log1p_exp, lowered, mills_base, mills_rest, minus_ln2, minus_ln2_once, nearest, raised,
+    raised_exp, raised_exp_plus_1, raised_gauss, scaled_exp_plus, whole,
 )
 
 

@@ -7,7 +7,8 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, params_of, run_map
 from fastact.engine.calls cimport (
-    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall, only_known, output, real_dtype, slow, tidy_dtype, vectorcall
+    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall,
+    only_known, output, real_dtype, slow, tidy_dtype, vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.ufuncs cimport add_bfloat16, make_ufunc
