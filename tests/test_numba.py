@@ -30,6 +30,27 @@ def test_compiled_code_is_kept(tmp_path):
         assert file.read_bytes() == good, "compiled anew, to the same bytes"
 
 
+THREADS = """
+import sys, threading
+from fastact.numba_kernels import machine_code
+import fastact as fa
+sys.setswitchinterval(1e-6)
+start, found = threading.Barrier(8), []
+def ask():
+    start.wait()
+    for name in ("relu", "leaky_relu", "hard_tanh"):
+        found.append((name, machine_code.kernel(fa.ops[name], "main", "float32")))
+threads = [threading.Thread(target=ask) for _ in range(8)]
+[t.start() for t in threads], [t.join() for t in threads]
+print(len(found), len(set(found)))
+"""
+
+
+def test_threads_that_ask_at_once_get_the_same_kernel(tmp_path):
+    for _ in range(2):  # compiled, and from its file
+        assert run_python(THREADS, NUMBA_CACHE_DIR=str(tmp_path)) == "24 3"
+
+
 @pytest.mark.parametrize("home", ["/dev/null", "/dev/null/none", ""])
 def test_without_a_place_to_keep_it(home):
     """A read-only system, or a user without home: nothing is kept, nothing is written beside the package, nothing is said."""

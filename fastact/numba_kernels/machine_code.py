@@ -8,6 +8,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import threading
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,9 @@ import llvmlite.binding as llvm
 
 LOADED: dict[tuple[str, str, str], object] = {}
 """What keeps the machine code in memory, by operation, role and dtype."""
+
+LOCK = threading.Lock()
+"""Held while a kernel is looked for: threads may ask for the same one at the same time."""
 
 SETTINGS = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER")
 """The settings of Numba that do not change the machine code."""
@@ -89,17 +93,23 @@ def kernel(op, role, dtype):
     if op.kind == "row_loss":
         op = op.forward or op  # one kernel gives the value and the gradient
     key = (op.name, role, dtype)
-    if key not in LOADED:
-        hashed = stamp().copy()
-        hashed.update(repr((op, op.kind, op.loop, role)).encode())
-        name = f"{op.name}-{role}-{dtype}-{hashed.hexdigest()[:20]}.o"
-        code = kept(name)
-        if code is None:
-            code = compiled(op, role, dtype)
-            keep(name, code)
-        library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol("kernel")
-        LOADED[key] = library.link(linker(), f"{name} {len(LOADED)}")
-    return LOADED[key]["kernel"]
+    with LOCK:
+        if key not in LOADED:
+            LOADED[key] = load(op, role, dtype)
+        return LOADED[key]["kernel"]
+
+
+def load(op, role, dtype):
+    """The machine code of a kernel in memory: from its file, or made now and kept."""
+    hashed = stamp().copy()
+    hashed.update(repr((op, op.kind, op.loop, role)).encode())
+    name = f"{op.name}-{role}-{dtype}-{hashed.hexdigest()[:20]}.o"
+    code = kept(name)
+    if code is None:
+        code = compiled(op, role, dtype)
+        keep(name, code)
+    library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol("kernel")
+    return library.link(linker(), f"{name} {len(LOADED)}")
 
 
 def status():
