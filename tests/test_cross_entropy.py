@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from support import BACKENDS, DTYPES, FUSED, inf, namespace, nan, same, wide
 
+import fastact as fa
+
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
 OPTIONS = [
@@ -271,3 +273,13 @@ def test_weight_of_zero_and_weights_of_other_dtypes(dtype, backend):
     assert np.isnan(lib.cross_entropy(pred, np.ones(4, int), weight=weight))
     pred[1] = [0, -inf, 0]
     assert np.isfinite(lib.cross_entropy(pred, labels, weight=weight)), "weight 0 times infinity is 0"
+
+
+def test_class_weights_may_share_memory_with_out():
+    x = np.random.default_rng(5).standard_normal((6, 4))
+    labels = np.array([0, 1, 2, 3, 0, 1])
+    x[0] = np.abs(x[0])
+    true = fa.cross_entropy_value_and_grad(x.copy(), labels, weight=x[0].copy())
+    loss, grad = fa.cross_entropy_value_and_grad(x, labels, weight=x[0], out=x)
+    assert loss == true[0]
+    np.testing.assert_array_equal(grad, true[1])

@@ -1,5 +1,6 @@
-# The only loops of the Cython wing. Each takes its scalar as a constant function pointer, which the compiler inlines; `table.pxi`,
-# written by setup.py from the register, names one loop and one scalar per operation. Kernels are serial and see contiguous data.
+# The elementwise loops, and pieces of the row loops; with the pages included below, the only loops of the wing. Each takes its scalar
+# as a constant function pointer, which the compiler inlines; `table.pxi`, written by setup.py from the register, names one loop and one
+# scalar per operation. Kernels are serial and see contiguous data.
 
 from fastact.cython_kernels cimport activations, gates, losses, rows
 from fastact.cython_kernels.bits cimport bits32, bits64, from32, from64, u32, u64

@@ -194,4 +194,5 @@ cdef inline void place_rows(real *out, const real *grad, const Py_ssize_t *which
         for i in range(count * n):
             row[i] = place(0, False)
         for i in range(count):
-            row[i * n + which[j + i]] = place(grad[j + i], True)
+            if 0 <= which[j + i] < n:   # it was checked, but is the caller's, who may have changed it
+                row[i * n + which[j + i]] = place(grad[j + i], True)

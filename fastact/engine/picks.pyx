@@ -94,7 +94,7 @@ cdef void check_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept 
     cdef PickCall *call = <PickCall *>context
     cdef Py_ssize_t signs = 0, i
     for i in range(start, stop):
-        signs |= call.which[i] | (call.n - 1 - call.which[i])
+        signs |= call.which[i] | <Py_ssize_t>(<size_t>(call.n - 1) - <size_t>call.which[i])
     if signs < 0:
         call.stray = True
 

@@ -154,7 +154,7 @@ cdef class RowLossFunction(Function):
         if weight.shape != (classes,):
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}; one number per class, ({classes},), is required")
         check_dtype(self.__name__, "weight", weight)
-        return np.ascontiguousarray(weight, np.float64)
+        return np.array(weight, np.float64, order="C")     # a copy: `out` may be the same memory
 
     cdef tuple labels(self, object target, tuple shape, int axis, Py_ssize_t ignore_index, object weight):
         """The labels, ignored ones as -1, and the sum of their weights; one look at each, before anything is written."""

@@ -367,7 +367,8 @@ def place(chosen):
                 count = some if width - j > some else width - j
                 each(count * n, offset(out, j * n), chosen, type(grad[0])(0), False)
                 for k in range(j, j + count):
-                    out[k * n + which[k]] = chosen(grad[k], True)
+                    if 0 <= which[k] < n:  # it was checked, but is the caller's, who may have changed it
+                        out[k * n + which[k]] = chosen(grad[k], True)
         else:
             for j in range(0, width, COLUMNS):
                 here = COLUMNS if width - j > COLUMNS else width - j
