@@ -62,17 +62,17 @@ def functions():
     return found
 
 
-def hot_loop(name):
-    """The instructions of the one innermost loop on full vectors that a kernel has."""
+def hot_loops(name):
+    """The instructions of the innermost loops on full vectors that a kernel has: one, or two where its scalar stands in two stages."""
     body = functions()[name]
-    jumps = [(int(m[1], 16), end) for end, line in body if (m := re.match(r"j\w+ +([0-9a-f]+) ", line))]
+    jumps = [(int(m[1], 16), end) for end, line in body if (m := re.match(r"j(?!mp)\w+ +([0-9a-f]+) ", line))]
     loops = [(start, end) for start, end in jumps if body[0][0] <= start <= end]
     inner = [a for a in loops if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
     found = [[line for address, line in body if start <= address <= end] for start, end in inner]
     found = [lines for lines in found if any("%ymm" in line for line in lines)]
-    if len(found) != 1:
+    if len(found) not in (1, 2):
         raise LookupError(f"{name}: {len(found)} innermost loops on vectors")
-    return found[0]
+    return found
 
 
 def kind(line):
@@ -96,15 +96,14 @@ def step(lines):
     return found
 
 
-def count(name):
-    """The instructions of a kernel's hot loop for each vector, by kind; one with an operand in memory also as "load" or "store"."""
-    lines = hot_loop(name)
+def count(lines):
+    """The instructions of a loop for each vector, by kind; one with an operand in memory also as "load" or "store"."""
     counts = collections.Counter(kind(line) for line in lines)
     memory = [line for line in lines if "(" in line and kind(line) != "scalar"]
     counts["store"] = sum(line.endswith(")") for line in memory)
     counts["load"] = len(memory) - counts["store"]
     counts["all"] = len(lines) - 1  # the compare and the jump of the loop
-    return {kind: number * VECTOR / step(lines) for kind, number in counts.items()}
+    return collections.Counter({kind: number * VECTOR / step(lines) for kind, number in counts.items()})
 
 
 def roof(counts, suffix):
@@ -212,8 +211,9 @@ COLUMNS += ["roof, ns", "measured, ns", "cycles", "measured / roof", "out of cac
 
 def row(case):
     """A line of the table: counts, the roof, and the times against it."""
-    counts = count(case.name)
-    least = roof(counts, "pd" if case.dtype == np.float64 else "ps") / (VECTOR // case.dtype.itemsize)
+    loops = [count(lines) for lines in hot_loops(case.name)]
+    counts = sum(loops, collections.Counter())
+    least = sum(roof(loop, "pd" if case.dtype == np.float64 else "ps") for loop in loops) / (VECTOR // case.dtype.itemsize)
     taken, cycles = case.cached()
     product, ours = case.streamed()
     bound = least * taken / cycles  # in seconds

@@ -40,7 +40,13 @@ def elementwise(op, scalar, inputs, scaled=False):
     count = len(op.params)
     loop = ("gradient" if scaled else f"map{inputs}") + (f"p{count}" if count else "")
     numbers = [f"p[{k}]" for k in range(count + scaled)]
+    if not scaled and has_scalar(op, f"{op.name}_begin"):
+        loop, scalar = loop.replace("map", "stages"), ", ".join(scalar.replace("[", f"{stage}[") for stage in ("_begin", "_end"))
     return f"{loop}({', '.join(['out', *'abc'[:inputs], *numbers, 'n', scalar])})"
+
+
+def has_scalar(op, name):
+    return f" {name}(" in (ROOT / "fastact" / "cython_kernels" / f"{op.page}.pxd").read_text()
 
 
 def kernels(op):
@@ -72,10 +78,9 @@ def check_pages(ops):
     """Name the missing edit where an operation lacks a scalar on its page."""
     for op in ops.values():
         page = ROOT / "fastact" / "cython_kernels" / f"{op.page}.pxd"
-        text = page.read_text()
         for _, _, _, call in kernels(op):
             for name in re.findall(rf"\b{op.page}\.(\w+)\[", call):
-                if f" {name}(" not in text:
+                if not has_scalar(op, name):
                     raise SystemExit(f"{op.name} is in the register but has no Cython scalar: add `cdef inline real {name}(...)` to {page}")
 
 

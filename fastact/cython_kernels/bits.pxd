@@ -43,6 +43,13 @@ ctypedef fused real:
     double
 
 
+cdef inline real by_dtype(real single, real double_) noexcept nogil:
+    # A constant that depends on the type.
+    if real is float:
+        return single
+    else:
+        return double_
+
 cdef inline real fma(real a, real b, real c) noexcept nogil:
     # a*b + c in one rounding where the machine fuses, in two on v2: for speed and half an ulp, never for an exact residual.
     if real is float:

@@ -16,6 +16,7 @@ cdef enum:
     LANES = 16      # partial sums of a row: element i goes to lane i % 16 ...
     BLOCK = 1024    # ... of its block of 1024, and blocks are added in double: the same bits for every layout and thread count
     COLUMNS = 256   # columns handled together when the rows stand side by side: narrower pieces of memory are slow to fetch
+    STAGE = 256     # numbers for which a scalar in two stages does the first, before it does the second
     AHEAD = 2       # rows fetched ahead there: a row of each column is a page or more away, where the hardware does not look
 
 
@@ -60,6 +61,61 @@ cdef inline void map3(real *out, const real *a, const real *b, const real *c, Py
     cdef Py_ssize_t i
     for i in range(n):
         out[i] = f(a[i], b[i], c[i])
+
+# A scalar in two stages: the first of a whole block, then the second. The processor holds some 200 instructions, so that a long chain
+# of them lets few numbers overlap; two short ones take .7 to .9 of the time, and compute the same.
+
+cdef inline void stages1(real *out, const real *a, Py_ssize_t n,
+                         void (*begin)(real, real *, real *) noexcept nogil,
+                         real (*end)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef real u[STAGE]
+    cdef real v[STAGE]
+    cdef Py_ssize_t start, i, count
+    for start from 0 <= start < n by STAGE:
+        count = STAGE if n - start > STAGE else n - start
+        for i in range(count):
+            begin(a[start + i], &u[i], &v[i])
+        for i in range(count):
+            out[start + i] = end(a[start + i], u[i], v[i])
+
+cdef inline void stages1p1(real *out, const real *a, real p, Py_ssize_t n,
+                           void (*begin)(real, real, real *, real *) noexcept nogil,
+                           real (*end)(real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef real u[STAGE]
+    cdef real v[STAGE]
+    cdef Py_ssize_t start, i, count
+    for start from 0 <= start < n by STAGE:
+        count = STAGE if n - start > STAGE else n - start
+        for i in range(count):
+            begin(a[start + i], p, &u[i], &v[i])
+        for i in range(count):
+            out[start + i] = end(a[start + i], p, u[i], v[i])
+
+cdef inline void stages2(real *out, const real *a, const real *b, Py_ssize_t n,
+                         void (*begin)(real, real, real *, real *) noexcept nogil,
+                         real (*end)(real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef real u[STAGE]
+    cdef real v[STAGE]
+    cdef Py_ssize_t start, i, count
+    for start from 0 <= start < n by STAGE:
+        count = STAGE if n - start > STAGE else n - start
+        for i in range(count):
+            begin(a[start + i], b[start + i], &u[i], &v[i])
+        for i in range(count):
+            out[start + i] = end(a[start + i], b[start + i], u[i], v[i])
+
+cdef inline void stages2p1(real *out, const real *a, const real *b, real p, Py_ssize_t n,
+                           void (*begin)(real, real, real, real *, real *) noexcept nogil,
+                           real (*end)(real, real, real, real, real) noexcept nogil) noexcept nogil:
+    cdef real u[STAGE]
+    cdef real v[STAGE]
+    cdef Py_ssize_t start, i, count
+    for start from 0 <= start < n by STAGE:
+        count = STAGE if n - start > STAGE else n - start
+        for i in range(count):
+            begin(a[start + i], b[start + i], p, &u[i], &v[i])
+        for i in range(count):
+            out[start + i] = end(a[start + i], b[start + i], p, u[i], v[i])
 
 # A loss's gradient, times the scale that the reduction gives every element.
 cdef inline void gradient(real *out, const real *a, const real *b, real scale, Py_ssize_t n,

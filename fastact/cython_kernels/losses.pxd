@@ -1,7 +1,7 @@
 # cython: language_level=3, cdivision=True
 """Page losses: the scalar maths of the losses, per element: the value and its derivative by the prediction."""
 
-from fastact.cython_kernels.activations cimport sigmoid, softplus
+from fastact.cython_kernels.activations cimport sigmoid, softplus_begin, softplus_end
 from fastact.cython_kernels.primitives cimport real, softmax_exp
 
 
@@ -37,11 +37,19 @@ cdef inline real hinge_loss_gradient(real pred, real target, real margin) noexce
 
 
 # |x| w + log1p(exp(-|x|)) with w the target's share of the other class: a sure and right prediction costs what is left, at both ends.
-cdef inline real binary_cross_entropy_with_logits(real pred, real target) noexcept nogil:
+cdef inline void binary_cross_entropy_with_logits_begin(real pred, real target, real *u, real *v) noexcept nogil:
+    softplus_begin(pred, <real>1, u, v)
+
+cdef inline real binary_cross_entropy_with_logits_end(real pred, real target, real u, real v) noexcept nogil:
     cdef real size = -pred if pred < 0 else pred
     cdef real weight = <real>1 - target if pred > 0 else target
     cdef real cost = <real>0 if weight == 0 else size * weight
-    return cost + softplus(-size, <real>1)
+    return cost + softplus_end(-size, <real>1, u, v)
+
+cdef inline real binary_cross_entropy_with_logits(real pred, real target) noexcept nogil:
+    cdef real u, v
+    binary_cross_entropy_with_logits_begin(pred, target, &u, &v)
+    return binary_cross_entropy_with_logits_end(pred, target, u, v)
 
 cdef inline real binary_cross_entropy_with_logits_gradient(real pred, real target) noexcept nogil:
     return sigmoid(pred) - target

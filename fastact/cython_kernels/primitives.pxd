@@ -135,19 +135,32 @@ cdef inline real exp_odd(real r, real r2) noexcept nogil:
     else:
         return r * fma64(fma64(5.6281812909449294e-05, r2, 0.02365220486264734), r2, 0.8515625)
 
-cdef inline real scaled_exp(real m, real x, real low, int k) noexcept nogil:
-    # m 2**k e**(x - low), rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
-    cdef real t, s
+cdef inline void exp_parts(real x, real low, int k, real *p, real *s) noexcept nogil:
+    # p and s of 2**k e**(x - low) = s + p s; low corrects x, and s must be a normal number.
+    cdef real t
     t = nearest(x, k)
-    s = m * power(t)
-    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s)
+    s[0] = power(t)
+    p[0] = exp_core(minus_ln2(x, whole(t, k)) - low)
+
+cdef inline real scaled_exp(real m, real x, real low, int k) noexcept nogil:
+    # m 2**k e**(x - low), rounded once at the end. 1.0 / 1.0 ulp.
+    cdef real p, s
+    exp_parts(x, low, k, &p, &s)
+    s = m * s
+    return fma(p, s, s)
 
 cdef inline real scaled_exp_plus(real x, real low, int k, real c) noexcept nogil:
     # 2**k e**(x - low) + c for any size of c > 0: the lesser part of the exponential is added to c first. 0.8 / 0.8 ulp.
-    cdef real t, s
-    t = nearest(x, k)
-    s = power(t)
-    return s + fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, c)
+    cdef real p, s
+    exp_parts(x, low, k, &p, &s)
+    return s + fma(p, s, c)
+
+cdef inline void raised_exp_parts(real x, real low, real *p, real *s) noexcept nogil:
+    # p and s of raised(e**(x - low)) = s + p s for x in [-110, 40] / [-768, 600].
+    if real is float:
+        exp_parts(x, low, 64, p, s)
+    else:
+        exp_parts(x, low, 128, p, s)
 
 cdef inline real raised_exp(real m, real x, real low) noexcept nogil:
     # raised(m e**(x - low)) for x in [-110, 40] / [-768, 600].
@@ -261,13 +274,11 @@ cdef inline real log1p(real x) noexcept nogil:
     y = plus_ln2(log1p_core(f, f / fma(<real>0.5, f, <real>1)), k)
     return y if x < <real>1e30 else x
 
-cdef inline real log1p_exp(real a, real low) noexcept nogil:
-    # log(1 + e**-(a + low)) for 0 <= a <= 110 / 768, subnormal results included: polynomial / odd-even rational. 1.9 / 2.9 ulp.
+cdef inline real log1p_exp_begin(real a, real low) noexcept nogil:
+    # What log1p_exp_end turns into log(1 + e**-(a + low)), 0 <= a <= 110 / 768: raised(e**-(a + low)) / the w of log1p_core.
     cdef real q, r, t, e, w
     if real is float:
-        q = raised_exp(<real>1, -a, low)
-        e = lowered(q)
-        return log1p_core(e, q / fma(<real>0.5, q, raised(<real>1)))
+        return raised_exp(<real>1, -a, low)
     else:
         t = nearest(-a, 128)
         r = minus_ln2(a, -whole(t, 128)) + low
@@ -275,25 +286,40 @@ cdef inline real log1p_exp(real a, real low) noexcept nogil:
         w = exp_odd(r, e)
         e = exp_even(e)
         q = power(t) * (e - w)
-        w = q / fma(<real>0.5, q, raised(e + w))
-        e = w * w
-        return fma(w * e, log1p_series(e), w)
+        return q / fma(<real>0.5, q, raised(e + w))
+
+cdef inline real log1p_exp_end(real q) noexcept nogil:
+    # log(1 + e**-(a + low)), subnormal results included: polynomial / odd-even rational. 1.9 / 2.9 ulp.
+    cdef real e
+    if real is float:
+        e = lowered(q)
+        return log1p_core(e, q / fma(<real>0.5, q, raised(<real>1)))
+    else:
+        e = q * q
+        return fma(q * e, log1p_series(e), q)
 
 
 # ---- sigmoid-like gates ----
 
-cdef inline real gate(real x, real w, real low) noexcept nogil:
-    # x / (1 + e**-(w + low)) for w in [-131, 40] / [-880, 500]; only the last operation rounds a subnormal result. 2.0 / 2.7 ulp.
-    cdef real t, r, v, s, den
+cdef inline void gate_begin(real w, real low, real *r, real *s) noexcept nogil:
+    # What gate_end needs of e**-(w + low) for w in [-131, 40] / [-880, 500].
+    cdef real t
     if real is float:
-        return x / scaled_exp_plus(-w, low, -62, <float>2.168404344971009e-19) * <float>2.168404344971009e-19
+        exp_parts(-w, low, -62, r, s)
     else:
         t = nearest(-w, -300)
-        r = minus_ln2(w, -whole(t, -300)) + low
+        r[0] = minus_ln2(w, -whole(t, -300)) + low
+        s[0] = power(t)
+
+cdef inline real gate_end(real x, real r, real s) noexcept nogil:
+    # x / (1 + e**-(w + low)); only the last operation rounds a subnormal result. 2.0 / 2.7 ulp.
+    cdef real v, den
+    if real is float:
+        return x / (s + fma(r, s, <float>2.168404344971009e-19)) * <float>2.168404344971009e-19
+    else:
         v = r * r
         r = exp_odd(r, v)
         v = exp_even(v)
-        s = power(t)
         den = fma64(v, s + 4.909093465297727e-91, r * (4.909093465297727e-91 - s))
         return fma64(x, v, x * r) / den * 4.909093465297727e-91
 

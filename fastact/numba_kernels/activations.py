@@ -1,5 +1,8 @@
 """The elementwise activations as scalars, each forward followed by its backward: grad times the derivative at the saved y or x.
 
+Long ones stand in two stages, which the kernels run one after the other over a block: `_begin` gives two numbers, as a rule the parts
+of an exponential, of which `_end` makes the result.
+
 Branch-free; a nan input or saved value gives nan. Kinks and limits are those of the reference page.
 """
 
@@ -10,14 +13,17 @@ from fastact.numba_kernels.primitives import (
     clamp,
     exp_even,
     exp_odd,
+    exp_parts,
     expm1_core,
     expm1_negative,
-    gate,
+    gate_begin,
+    gate_end,
     gelu_tanh_core,
     gelu_tanh_head,
     gelu_tanh_nearest,
     gelu_tanh_rest,
-    log1p_exp,
+    log1p_exp_begin,
+    log1p_exp_end,
     lowered,
     mills_base,
     mills_rest,
@@ -26,9 +32,8 @@ from fastact.numba_kernels.primitives import (
     nearest,
     raised,
     raised_exp,
-    raised_exp_plus_1,
+    raised_exp_parts,
     raised_gauss,
-    scaled_exp_plus,
     whole,
 )
 
@@ -76,20 +81,31 @@ def selu_backward(grad, y):
 
 
 @scalar
-def sigmoid(x):
-    # float32: c / (c + c e**-x); float64: (A + B) / ((A + B) + 2**n (A - B)), scaled down so that every subnormal result is reached.
+def sigmoid_begin(x):
     if SINGLE:
-        z = clamp(x, real(-105), real(20))
-        return real(5.960464477539063e-08) / scaled_exp_plus(-z, real(0), -24, real(5.960464477539063e-08))
+        return exp_parts(-clamp(x, real(-105), real(20)), real(0), -24)
     else:
         z = clamp(x, real(-746), real(40))
         t = nearest(-z, -64)
-        r = minus_ln2(z, -whole(t, -64))
+        return minus_ln2(z, -whole(t, -64)), power(t)
+
+
+@scalar
+def sigmoid_end(x, r, s):
+    # float32: c / (c + c e**-x); float64: (A + B) / ((A + B) + 2**n (A - B)), scaled down so that every subnormal result is reached.
+    if SINGLE:
+        return real(5.960464477539063e-08) / (s + fma(r, s, real(5.960464477539063e-08)))
+    else:
         v = r * r
         r = exp_odd(r, v)
         v = exp_even(v)
         num = (v + r) * real(5.421010862427522e-20)
-        return num / fma(power(t), v - r, num)
+        return num / fma(s, v - r, num)
+
+
+@scalar
+def sigmoid(x):
+    return sigmoid_end(x, *sigmoid_begin(x))
 
 
 @scalar
@@ -98,9 +114,19 @@ def sigmoid_backward(grad, y):
 
 
 @scalar
+def log_sigmoid_begin(x):
+    q = log1p_exp_begin(at_most(magnitude(x), real(110 if SINGLE else 768)), real(0))
+    return q, q
+
+
+@scalar
+def log_sigmoid_end(x, u, v):
+    return (real(-0.0) if x > real(0) else x) - log1p_exp_end(u)
+
+
+@scalar
 def log_sigmoid(x):
-    a = at_most(magnitude(x), real(110 if SINGLE else 768))
-    return (real(-0.0) if x > real(0) else x) - log1p_exp(a, real(0))
+    return log_sigmoid_end(x, *log_sigmoid_begin(x))
 
 
 @scalar
@@ -110,16 +136,26 @@ def log_sigmoid_backward(grad, y):
 
 
 @scalar
-def tanh(x):
-    # float32: 1 - 2/(e**2a + 1) or, for small a, a - a**3/Q by one division; float64: q/(q + 2), q = expm1(2a).
+def tanh_begin(x):
     a = magnitude(x)
     if SINGLE:
         t = nearest(-(a + a), 0)
         r = fma(whole(t, 0), real(0.3465735912322998), a)
+    else:
+        t = nearest(a + a, 0)
+        r = minus_ln2_once(a + a, whole(t, 0))
+    return r, power(t)
+
+
+@scalar
+def tanh_end(x, r, s):
+    # float32: 1 - 2/(e**2a + 1) or, for small a, a - a**3/Q by one division; float64: q/(q + 2), q = expm1(2a).
+    a = magnitude(x)
+    if SINGLE:
         v = r * r
         r = r * fma(real(0.11341993510723114), v, real(1.703125))
         v = fma(real(0.6811279058456421), v, real(1.703125))
-        s = power(t) * (v - r)
+        s = s * (v - r)
         small = a - real(0.74)
         den = v + r + s
         v = a * a
@@ -129,12 +165,15 @@ def tanh(x):
         y = real(0) if a > real(9.1) else y
         y = by_sign(small, a, real(1)) - y
     else:
-        t = nearest(a + a, 0)
-        s = power(t)
-        r = fma(expm1_core(minus_ln2_once(a + a, whole(t, 0))), s, s - real(1))
+        r = fma(expm1_core(r), s, s - real(1))
         y = r / (r + real(2))
         y = real(1) if a > real(19.1) else y
     return with_sign(y, x)
+
+
+@scalar
+def tanh(x):
+    return tanh_end(x, *tanh_begin(x))
 
 
 @scalar
@@ -168,10 +207,21 @@ def hard_tanh_backward(grad, y, min_val, max_val):
 
 
 @scalar
-def softplus(x, beta):
+def softplus_begin(x, beta):
     a = at_most(magnitude(x), real(110 if SINGLE else 768) / beta)
     z = beta * a
-    return (real(-0.0) if x < real(0) else x) + log1p_exp(z, product_rest(beta, a, z)) * (real(1) / beta)
+    q = log1p_exp_begin(z, product_rest(beta, a, z))
+    return q, q
+
+
+@scalar
+def softplus_end(x, beta, u, v):
+    return (real(-0.0) if x < real(0) else x) + log1p_exp_end(u) * (real(1) / beta)
+
+
+@scalar
+def softplus(x, beta):
+    return softplus_end(x, beta, *softplus_begin(x, beta))
 
 
 @scalar
@@ -193,33 +243,62 @@ def softsign_backward(grad, y):
 
 
 @scalar
-def silu(x, beta):
+def silu_floor(x, b):
+    # x where b x is no less than the domain of the gate.
+    return at_least(x, real(-131 if SINGLE else -880) / b)
+
+
+@scalar
+def silu_begin(x, beta):
+    b = magnitude(beta)
+    c = silu_floor(flip(x, beta), b)
+    z = b * c
+    return gate_begin(z, product_rest(b, c, z))
+
+
+@scalar
+def silu_end(x, beta, r, s):
     b = magnitude(beta)
     x = flip(x, beta)
-    if SINGLE:
-        c = at_least(x, real(-131) / b)
-        high = real(20) / b
-    else:
-        c = at_least(x, real(-880) / b)
-        high = real(40) / b
-    z = b * c
-    y = gate(c, z, product_rest(b, c, z))
-    return flip(y if x < high else x, beta)
+    y = gate_end(silu_floor(x, b), r, s)
+    return flip(y if x < real(20 if SINGLE else 40) / b else x, beta)
+
+
+@scalar
+def silu(x, beta):
+    return silu_end(x, beta, *silu_begin(x, beta))
+
+
+@scalar
+def silu_size(x, b):
+    # abs(x), no more than what keeps b abs(x) in the domain of the exponential.
+    return at_most(magnitude(x), real(110 if SINGLE else 768) / b)
+
+
+@scalar
+def silu_backward_begin(grad, x, beta):
+    b = magnitude(beta)
+    a = silu_size(x, b)
+    z = b * a
+    return raised_exp_parts(-z, product_rest(b, a, z))
+
+
+@scalar
+def silu_backward_end(grad, x, beta, p, s):
+    # At -a the derivative is s (1 - a + a s), s = sigmoid(-a) = q - q s with q = e**-a; at a it is one minus that.
+    b = magnitude(beta)
+    z = b * silu_size(x, b)
+    e = fma(p, s, s) / (s + fma(p, s, raised(real(1))))
+    d = fma(e, z, real(1) - z) * s
+    d = fma(p, d, d)
+    d = lowered(fma(-d, e, d))
+    d = d if flip(x, beta) < real(0) else real(1) - d
+    return grad * (d if x == x else x)
 
 
 @scalar
 def silu_backward(grad, x, beta):
-    # At -a the derivative is s (1 - a + a s), s = sigmoid(-a) = q - q s with q = e**-a; at a it is one minus that.
-    b = magnitude(beta)
-    x = flip(x, beta)
-    a = at_most(magnitude(x), real(110 if SINGLE else 768) / b)
-    z = b * a
-    low = product_rest(b, a, z)
-    e = raised_exp(real(1), -z, low) / raised_exp_plus_1(-z, low)
-    d = raised_exp(fma(e, z, real(1) - z), -z, low)
-    d = lowered(fma(-d, e, d))
-    d = d if x < real(0) else real(1) - d
-    return grad * (d if x == x else x)
+    return silu_backward_end(grad, x, beta, *silu_backward_begin(grad, x, beta))
 
 
 @scalar
@@ -254,33 +333,58 @@ def gelu_backward(grad, x):
 
 
 @scalar
-def gelu_tanh(x):
+def gelu_tanh_floor(x):
+    # x, no less than where the result is 0.
+    return at_least(x, real(-10.9 if SINGLE else -21.9))
+
+
+@scalar
+def gelu_tanh_begin(x):
+    z = gelu_tanh_floor(x)
     if SINGLE:
-        z = at_least(x, real(-10.9))
         t = gelu_tanh_nearest(z, -32)
-        s = power(t)
-        s = s + fma(gelu_tanh_core(z, whole(t, -32)), s, real(2.3283064365386963e-10))
-        y = z / s * real(2.3283064365386963e-10)
+        return gelu_tanh_core(z, whole(t, -32)), power(t)
     else:
-        z = at_least(x, real(-21.9))
-        y = gate(z, gelu_tanh_head(z), gelu_tanh_rest(z))
+        return gate_begin(gelu_tanh_head(z), gelu_tanh_rest(z))
+
+
+@scalar
+def gelu_tanh_end(x, p, s):
+    if SINGLE:
+        y = gelu_tanh_floor(x) / (s + fma(p, s, real(2.3283064365386963e-10))) * real(2.3283064365386963e-10)
+    else:
+        y = gate_end(gelu_tanh_floor(x), p, s)
     return y if x < real(8) else x
 
 
 @scalar
-def gelu_tanh_backward(grad, x):
-    # As silu_backward with z = w(a) in the exponential and z = a w'(a) in the factor, whose rounding is kept.
-    a = magnitude(x)
+def gelu_tanh(x):
+    return gelu_tanh_end(x, *gelu_tanh_begin(x))
+
+
+@scalar
+def gelu_tanh_size(x):
+    # abs(x), no more than where the derivative is 0 or 1.
+    return at_most(magnitude(x), real(10.9 if SINGLE else 21.7))
+
+
+@scalar
+def gelu_tanh_backward_begin(grad, x):
+    a = gelu_tanh_size(x)
     if SINGLE:
-        a = at_most(a, real(10.9))
         t = gelu_tanh_nearest(a, 64)
         p = gelu_tanh_core(a, whole(t, 64))
     else:
-        a = at_most(a, real(21.7))
         d = -gelu_tanh_head(a)
         t = nearest(d, 128)
         p = expm1_core(minus_ln2(d, whole(t, 128)) - gelu_tanh_rest(a))
-    s = power(t)
+    return p, power(t)
+
+
+@scalar
+def gelu_tanh_backward_end(grad, x, p, s):
+    # As silu_backward with z = w(a) in the exponential and z = a w'(a) in the factor, whose rounding is kept.
+    a = gelu_tanh_size(x)
     e = fma(p, s, s) / fma(p, s, s + raised(real(1)))
     h = head(a)
     w = fma((a - h) * (a + h), real(0.21406444881780074), real(1.5957691216057308))
@@ -295,30 +399,59 @@ def gelu_tanh_backward(grad, x):
 
 
 @scalar
-def mish(x):
-    # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < -0.2 and 1 - 2 / (n + 2) above, which there cancels little.
+def gelu_tanh_backward(grad, x):
+    return gelu_tanh_backward_end(grad, x, *gelu_tanh_backward_begin(grad, x))
+
+
+@scalar
+def mish_begin(x):
     z = at_least(x, real(-110 if SINGLE else -768))
     e = lowered(raised_exp(real(1), z, real(0)))
+    return e, (lowered(raised_exp(z, z, real(0))) if x < real(-0.2) else z)
+
+
+@scalar
+def mish_end(x, e, base):
+    # n / (n + 2), n = e (e + 2), as e - e (e + e*e) / (n + 2) for x < -0.2 and 1 - 2 / (n + 2) above, which there cancels little.
     num = fma(e, e, e) if x < real(-0.2) else real(2)
-    base = lowered(raised_exp(z, z, real(0))) if x < real(-0.2) else z
     y = fma(-base, num / fma(e, e, fma(e, real(2), real(2))), base)
     return with_sign(y, x) if x < real(20) else x
 
 
 @scalar
-def mish_backward(grad, x):
+def mish(x):
+    return mish_end(x, *mish_begin(x))
+
+
+@scalar
+def mish_size(x):
+    # abs(x), no more than where the derivative is 0 or 1.
+    return at_most(magnitude(x), real(110 if SINGLE else 768))
+
+
+@scalar
+def mish_backward_begin(grad, x):
+    a = mish_size(x)
+    q = lowered(raised_exp(real(1), -a, real(0)))
+    return q, (lowered(raised_exp(real(1) - a, -a, real(0))) if x < real(0) else real(1))
+
+
+@scalar
+def mish_backward_end(grad, x, q, first):
     # With q = e**-abs(x) the derivative is a simple first term and a correction q*q r (x r p + c), where
     # for x < 0: r = 1 / (2 + 2 q + q*q), p = -(4 + 8 q + 4 q*q + q**3), c = -(1 + q); above: r = 1 / (1 + 2 q + 2 q*q),
     # p = 4 (1 + q), c = -2.
-    a = at_most(magnitude(x), real(110 if SINGLE else 768))
-    z = with_sign(a, x)
-    q = lowered(raised_exp(real(1), -a, real(0)))
-    first = lowered(raised_exp(real(1) - a, -a, real(0))) if x < real(0) else real(1)
+    z = with_sign(mish_size(x), x)
     r = real(1) / by_sign(x, fma(q, q + real(2), real(2)), fma(q + q, q + real(1), real(1)))
     p = -fma(fma(q + real(4), q, real(8)), q, real(4)) if x < real(0) else fma(q, real(4), real(4))
     c = real(-1) - q if x < real(0) else real(-2)
     d = fma(q * q * r, fma(z * r, p, c), first)
     return grad * (d if x == x else x)
+
+
+@scalar
+def mish_backward(grad, x):
+    return mish_backward_end(grad, x, *mish_backward_begin(grad, x))
 
 
 @scalar

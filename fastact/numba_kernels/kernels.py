@@ -8,9 +8,11 @@ import importlib
 from numba import types
 
 from fastact.numba_kernels.bits import scalar
-from fastact.numba_kernels.loops import each, first
+from fastact.numba_kernels.loops import each, first, offset, stack
 from fastact.numba_kernels.loss_loops import row_loss
 from fastact.numba_kernels.row_loops import contract, normalise, pick, place, reduce, shift, spread
+
+STAGE = 256  # numbers for which a scalar in two stages does the first, before it does the second
 
 # ---- kernels, each made of the scalars of a page -----------------------------------------------------------------------
 
@@ -36,6 +38,30 @@ def map3(f, count):
     return kernel
 
 
+def stages1(begin, end, count):
+    """A scalar in two stages: for a block of numbers the first, which leaves two numbers of each on the stack, then the second."""
+
+    def kernel(out, a, b, c, p, n):
+        u, v = stack(out[0], STAGE), stack(out[0], STAGE)
+        for start in range(0, n, STAGE):
+            size, x = min(n - start, STAGE), offset(a, start)
+            each(size, (u, v), begin, x, *first(p, count))
+            each(size, (offset(out, start),), end, x, *first(p, count), u, v)
+
+    return kernel
+
+
+def stages2(begin, end, count):
+    def kernel(out, a, b, c, p, n):
+        u, v = stack(out[0], STAGE), stack(out[0], STAGE)
+        for start in range(0, n, STAGE):
+            size, x, y = min(n - start, STAGE), offset(a, start), offset(b, start)
+            each(size, (u, v), begin, x, y, *first(p, count))
+            each(size, (offset(out, start),), end, x, y, *first(p, count), u, v)
+
+    return kernel
+
+
 @scalar
 def scaled(scale, f, a, b, params):
     return scale * f(a, b, *params)
@@ -53,14 +79,18 @@ def gradient(f, count):
 # ---- from the register to addresses ------------------------------------------------------------------------------------
 
 
+def page(op):
+    return importlib.import_module(f"fastact.numba_kernels.{op.page}")
+
+
 def find(op, suffix=""):
     """The scalar of an operation, on the page of the same name."""
     name = op.name + suffix
-    found = getattr(importlib.import_module(f"fastact.numba_kernels.{op.page}"), name, None)
+    found = getattr(page(op), name, None)
     if found is None:
         arguments = ", ".join([*op.inputs, *(param.name for param in op.params)])
-        page = f"fastact/numba_kernels/{op.page}.py"
-        raise NotImplementedError(f"the Numba wing lacks {name}: add `def {name}({arguments})` to {page}")
+        file = f"fastact/numba_kernels/{op.page}.py"
+        raise NotImplementedError(f"the Numba wing lacks {name}: add `def {name}({arguments})` to {file}")
     return found
 
 
@@ -92,6 +122,8 @@ def functions(op):
     if op.kind == "loss" and op.is_backward:
         return {"main": gradient(find(op), len(op.params))}
     inputs = len(op.inputs)
+    if hasattr(page(op), f"{op.name}_begin"):
+        return {"main": (stages1, stages2)[inputs - 1](find(op, "_begin"), find(op, "_end"), len(op.params))}
     roles = {"main": (map1, map2, map3)[inputs - 1](find(op), len(op.params))}
     if op.kind == "channels" and op.is_backward:
         roles["weight"] = map2(find(op, "_weight"), 0)

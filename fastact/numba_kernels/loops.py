@@ -22,38 +22,63 @@ class Distinct(ir.values.MDValue):
     __hash__ = object.__hash__
 
 
+def emit_each(context, builder, n, targets, f, operands, kinds):
+    """Emit ``for i in range(n): targets[..][i] = f(*operands)`` at the end of a function; targets with their types."""
+    module, (compute, elements, inner) = builder.module, f
+    loop, accesses = Distinct(module), Distinct(module)
+    loop.operands = (loop, module.add_metadata(["llvm.loop.parallel_accesses", accesses]))
+    before, body, after = builder.block, builder.append_basic_block("each"), builder.append_basic_block("each.end")
+    builder.cbranch(builder.icmp_signed(">", n, n.type(0)), body, after)
+    builder.position_at_end(body)
+    i = builder.phi(n.type)
+    i.add_incoming(n.type(0), before)
+    values = list(operands)
+    for k, kind in enumerate(kinds):
+        if isinstance(kind, types.CPointer):
+            values[k] = builder.load(builder.gep(values[k], [i]))
+            values[k].set_metadata("llvm.access.group", accesses)
+    results = compute(builder, [context.cast(builder, *step) for step in zip(values, elements, inner.args, strict=True)])
+    several = isinstance(inner.return_type, types.BaseTuple)
+    results = zip(inner.return_type, cgutils.unpack_tuple(builder, results), strict=True) if several else [(inner.return_type, results)]
+    for (kind, result), (dtype, target) in zip(results, targets, strict=True):
+        result = context.cast(builder, result, kind, dtype)
+        builder.store(result, builder.gep(target, [i])).set_metadata("llvm.access.group", accesses)
+    following = builder.add(i, n.type(1), flags=["nsw", "nuw"])
+    i.add_incoming(following, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, n), body, after).set_metadata("llvm.loop", loop)
+    builder.position_at_end(after)
+
+
 @intrinsic
 def each(typing, n, out, f, *operands):
     """``for i in range(n): out[i] = f(*operands)``, vectorised, where an operand that is a pointer stands for its element i.
+
+    Where `f` gives several numbers, `out` is as many pointers, and the loop is a function of its own: of two loops in one function
+    LLVM loads all constants ahead of both, has too few registers, and loads them again for each vector.
 
     No iteration may touch what another one writes, but arrays may be the same array. The loop carries that promise, which spares
     LLVM its run-time alias check: the check fails for ``out == x`` and would leave a scalar loop, 4 to 8 times slower.
     """
     elements = [operand.dtype if isinstance(operand, types.CPointer) else operand for operand in operands]
     inner = typing.resolve_function_type(f, elements, {})
+    apart = isinstance(out, types.BaseTuple)
 
     def codegen(context, builder, signature, given):
-        module, function = builder.module, context.get_function(f, inner)
         n, target, _, packed = given
-        loop, accesses = Distinct(module), Distinct(module)
-        loop.operands = (loop, module.add_metadata(["llvm.loop.parallel_accesses", accesses]))
-        before, body, after = builder.block, builder.append_basic_block("each"), builder.append_basic_block("each.end")
-        builder.cbranch(builder.icmp_signed(">", n, n.type(0)), body, after)
-        builder.position_at_end(body)
-        i = builder.phi(n.type)
-        i.add_incoming(n.type(0), before)
-        values = cgutils.unpack_tuple(builder, packed)
-        for k, operand in enumerate(operands):
-            if isinstance(operand, types.CPointer):
-                values[k] = builder.load(builder.gep(values[k], [i]))
-                values[k].set_metadata("llvm.access.group", accesses)
-        values = [context.cast(builder, *step) for step in zip(values, elements, inner.args, strict=True)]
-        result = context.cast(builder, function(builder, values), inner.return_type, out.dtype)
-        builder.store(result, builder.gep(target, [i])).set_metadata("llvm.access.group", accesses)
-        following = builder.add(i, n.type(1), flags=["nsw", "nuw"])
-        i.add_incoming(following, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, n), body, after).set_metadata("llvm.loop", loop)
-        builder.position_at_end(after)
+        targets = cgutils.unpack_tuple(builder, target) if apart else [target]
+        values = [n, *targets, *cgutils.unpack_tuple(builder, packed)]
+        caller, first, dtypes = builder, 1 + len(targets), [pointer.dtype for pointer in (out if apart else [out])]
+        if apart:
+            module = builder.module
+            loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), module.get_unique_name("each"))
+            loop.linkage = "internal"
+            loop.attributes.add("noinline")
+            caller.call(loop, values)
+            builder, values = ir.IRBuilder(loop.append_basic_block()), list(loop.args)
+        function = context.get_function(f, inner), elements, inner
+        emit_each(context, builder, values[0], zip(dtypes, values[1:first], strict=True), function, values[first:], operands)
+        if apart:
+            builder.ret_void()
         return context.get_dummy_value()
 
     return types.void(n, out, f, types.StarArgTuple(operands)), codegen
@@ -109,7 +134,9 @@ def stack(typing, like, count):
     size = count.literal_value
 
     def codegen(context, builder, signature, given):
-        return cgutils.alloca_once(builder, given[0].type, size=size)
+        memory = cgutils.alloca_once(builder, given[0].type, size=size)
+        memory.align = 64  # vectors that straddle two lines of the cache are read and written twice
+        return memory
 
     return types.CPointer(like)(like, count), codegen
 

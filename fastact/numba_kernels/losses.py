@@ -1,6 +1,6 @@
 """Page losses: the scalar maths of the losses, per element: the value and its derivative by the prediction."""
 
-from fastact.numba_kernels.activations import sigmoid, softplus
+from fastact.numba_kernels.activations import sigmoid, softplus_begin, softplus_end
 from fastact.numba_kernels.bits import real, scalar
 from fastact.numba_kernels.primitives import softmax_exp
 
@@ -47,11 +47,21 @@ def hinge_loss_gradient(pred, target, margin):
 
 # |x| w + log1p(exp(-|x|)) with w the target's share of the other class: a sure and right prediction costs what is left.
 @scalar
-def binary_cross_entropy_with_logits(pred, target):
+def binary_cross_entropy_with_logits_begin(pred, target):
+    return softplus_begin(pred, real(1))
+
+
+@scalar
+def binary_cross_entropy_with_logits_end(pred, target, u, v):
     size = -pred if pred < 0 else pred
     weight = real(1) - target if pred > 0 else target
     cost = real(0) if weight == 0 else size * weight
-    return cost + softplus(-size, real(1))
+    return cost + softplus_end(-size, real(1), u, v)
+
+
+@scalar
+def binary_cross_entropy_with_logits(pred, target):
+    return binary_cross_entropy_with_logits_end(pred, target, *binary_cross_entropy_with_logits_begin(pred, target))
 
 
 @scalar

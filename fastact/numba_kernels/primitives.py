@@ -167,34 +167,30 @@ def exp_odd(r, r2):
 
 
 @scalar
-def scaled_exp(m, x, low, k):
-    # m 2**k e**(x - low), rounded once at the end; low corrects x, and 2**k e**x must be a normal number. 1.0 / 1.0 ulp.
+def exp_parts(x, low, k):
+    # p and s of 2**k e**(x - low) = s + p s; low corrects x, and s must be a normal number.
     t = nearest(x, k)
-    s = m * power(t)
-    return fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, s)
+    return exp_core(minus_ln2(x, whole(t, k)) - low), power(t)
 
 
 @scalar
-def scaled_exp_plus(x, low, k, c):
-    # 2**k e**(x - low) + c for any size of c > 0: the lesser part of the exponential is added to c first. 0.8 / 0.8 ulp.
-    t = nearest(x, k)
-    s = power(t)
-    return s + fma(exp_core(minus_ln2(x, whole(t, k)) - low), s, c)
+def scaled_exp(m, x, low, k):
+    # m 2**k e**(x - low), rounded once at the end. 1.0 / 1.0 ulp.
+    p, s = exp_parts(x, low, k)
+    s = m * s
+    return fma(p, s, s)
+
+
+@scalar
+def raised_exp_parts(x, low):
+    # p and s of raised(e**(x - low)) = s + p s for x in [-110, 40] / [-768, 600].
+    return exp_parts(x, low, 64 if SINGLE else 128)
 
 
 @scalar
 def raised_exp(m, x, low):
     # raised(m e**(x - low)) for x in [-110, 40] / [-768, 600].
-    if SINGLE:
-        return scaled_exp(m, x, low, 64)
-    else:
-        return scaled_exp(m, x, low, 128)
-
-
-@scalar
-def raised_exp_plus_1(x, low):
-    # raised(e**(x - low) + 1) for x in [-110, 0] / [-768, 0].
-    return scaled_exp_plus(x, low, 64 if SINGLE else 128, raised(real(1)))
+    return scaled_exp(m, x, low, 64 if SINGLE else 128)
 
 
 @scalar
@@ -291,12 +287,10 @@ def log1p(x):
 
 
 @scalar
-def log1p_exp(a, low):
-    # log(1 + e**-(a + low)) for 0 <= a <= 110 / 768, subnormal results included: polynomial / odd-even rational. 1.9 / 2.9 ulp.
+def log1p_exp_begin(a, low):
+    # What log1p_exp_end turns into log(1 + e**-(a + low)), 0 <= a <= 110 / 768: raised(e**-(a + low)) / the w of log1p_core.
     if SINGLE:
-        q = raised_exp(real(1), -a, low)
-        e = lowered(q)
-        return log1p_core(e, q / fma(real(0.5), q, raised(real(1))))
+        return raised_exp(real(1), -a, low)
     else:
         t = nearest(-a, 128)
         r = minus_ln2(a, -whole(t, 128)) + low
@@ -304,26 +298,42 @@ def log1p_exp(a, low):
         w = exp_odd(r, e)
         e = exp_even(e)
         q = power(t) * (e - w)
-        w = q / fma(real(0.5), q, raised(e + w))
-        e = w * w
-        return fma(w * e, log1p_series(e), w)
+        return q / fma(real(0.5), q, raised(e + w))
+
+
+@scalar
+def log1p_exp_end(q):
+    # log(1 + e**-(a + low)), subnormal results included: polynomial / odd-even rational. 1.9 / 2.9 ulp.
+    if SINGLE:
+        e = lowered(q)
+        return log1p_core(e, q / fma(real(0.5), q, raised(real(1))))
+    else:
+        e = q * q
+        return fma(q * e, log1p_series(e), q)
 
 
 # ---- sigmoid-like gates ----
 
 
 @scalar
-def gate(x, w, low):
-    # x / (1 + e**-(w + low)) for w in [-131, 40] / [-880, 500]; only the last operation rounds a subnormal result. 2.0 / 2.7 ulp.
+def gate_begin(w, low):
+    # What gate_end needs of e**-(w + low) for w in [-131, 40] / [-880, 500].
     if SINGLE:
-        return x / scaled_exp_plus(-w, low, -62, real(2.168404344971009e-19)) * real(2.168404344971009e-19)
+        return exp_parts(-w, low, -62)
     else:
         t = nearest(-w, -300)
-        r = minus_ln2(w, -whole(t, -300)) + low
+        return minus_ln2(w, -whole(t, -300)) + low, power(t)
+
+
+@scalar
+def gate_end(x, r, s):
+    # x / (1 + e**-(w + low)); only the last operation rounds a subnormal result. 2.0 / 2.7 ulp.
+    if SINGLE:
+        return x / (s + fma(r, s, real(2.168404344971009e-19))) * real(2.168404344971009e-19)
+    else:
         v = r * r
         r = exp_odd(r, v)
         v = exp_even(v)
-        s = power(t)
         den = fma(v, s + real(4.909093465297727e-91), r * (real(4.909093465297727e-91) - s))
         return fma(x, v, x * r) / den * real(4.909093465297727e-91)
 

@@ -1,16 +1,16 @@
 """How a scalar becomes machine code: its source is translated straight to LLVM's instructions, inlined wherever it is called.
 
 Numba compiles routines and kernels; a function costs 15 to 50 ms there, and a kernel calls up to thirty scalars. So a scalar keeps
-to assignments to names, operators, ``a if test else b``, calls, and a `return` at its end. ``if`` tests what is known beforehand,
+to assignments to names, operators, ``a if test else b``, calls, tuples, and a `return` at its end. ``if`` tests what is known beforehand,
 as SINGLE, and the branch not taken is not compiled. Both sides of ``a if test else b`` are computed: nothing branches.
 """
 
 import ast
+import dataclasses
 import functools
 import inspect
 import operator
 import textwrap
-from typing import NamedTuple
 
 import numpy as np
 from numba import types
@@ -39,7 +39,8 @@ OPERATORS = {
 """Each operator for numbers that are known, and LLVM's name for it."""
 
 
-class Number(NamedTuple):
+@dataclasses.dataclass
+class Number:
     """A number that is not known when compiling: its type, and LLVM's value, None while only types are asked for."""
 
     type: types.Type
@@ -68,7 +69,7 @@ def tree(function):
 class Translator:
     """One translation, of types alone where there is no builder of instructions.
 
-    Values are Python's own numbers and functions where they are known, else a `Number` or the type of a function.
+    Values are Python's own numbers and functions where they are known, else a `Number` or the type of a function; or a tuple of values.
     """
 
     def __init__(self, typing, context=None, builder=None):
@@ -91,6 +92,8 @@ class Translator:
                     return self.see(statement.value, names)
                 case ast.Assign(targets=[ast.Name(id=name)]):
                     names[name] = self.see(statement.value, names)
+                case ast.Assign(targets=[ast.Tuple(elts=targets)]):
+                    names.update(zip([target.id for target in targets], self.see(statement.value, names), strict=True))
                 case ast.If() if not isinstance(test := self.see(statement.test, names), Number):
                     result = self.run(statement.body if test else statement.orelse, names)
                     if result is not None:
@@ -108,6 +111,8 @@ class Translator:
                 return node.value
             case ast.Name():
                 return names[node.id]
+            case ast.Tuple():
+                return tuple([self.see(element, names) for element in node.elts])
             case ast.Attribute():
                 return getattr(self.see(node.value, names), node.attr)
             case ast.UnaryOp(op=ast.USub()):
@@ -129,6 +134,14 @@ class Translator:
             return value
         kind = types.unliteral(self.typing.resolve_value_type(value))
         return Number(kind, self.builder and self.context.get_constant(kind, value))
+
+    def packed(self, value):
+        """A `Number` of a result, also of several."""
+        if not isinstance(value, tuple):
+            return self.number(value)
+        numbers = [self.number(one) for one in value]
+        kind = types.Tuple([number.type for number in numbers])
+        return Number(kind, self.builder and self.context.make_tuple(self.builder, kind, [number.value for number in numbers]))
 
     def cast(self, value, kind):
         number = self.number(value)
@@ -172,6 +185,9 @@ class Translator:
         for argument in node.args:
             if isinstance(argument, ast.Starred):
                 packed = self.see(argument.value, names)
+                if isinstance(packed, tuple):
+                    yield from packed
+                    continue
                 values = cgutils.unpack_tuple(self.builder, packed.value) if self.builder else [None] * len(packed.type)
                 yield from map(Number, packed.type, values)
             else:
@@ -206,7 +222,7 @@ def scalar(function):
         def result(values, *build):
             given = [kind if isinstance(kind, types.Callable) else Number(kind, value) for kind, value in zip(kinds, values, strict=True)]
             translator = Translator(typing, *build)
-            return translator.number(translator.inline(function, given))
+            return translator.packed(translator.inline(function, given))
 
         def codegen(context, builder, signature, values):
             return result(values, context, builder).value
