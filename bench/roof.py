@@ -65,11 +65,11 @@ def functions():
 def hot_loops(name):
     """The instructions of the innermost loops on full vectors that a kernel has: one, or two where its scalar stands in two stages."""
     body = functions()[name]
-    jumps = [(int(m[1], 16), end) for end, line in body if (m := re.match(r"j(?!mp)\w+ +([0-9a-f]+) ", line))]
+    jumps = [(int(m[1], 16), end) for end, line in body if (m := re.match(r"j\w+ +([0-9a-f]+) ", line))]
     loops = [(start, end) for start, end in jumps if body[0][0] <= start <= end]
     inner = [a for a in loops if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
     found = [[line for address, line in body if start <= address <= end] for start, end in inner]
-    found = [lines for lines in found if any("%ymm" in line for line in lines)]
+    found = [lines for lines in found if any("%ymm" in line for line in lines) and lines[-2].startswith("cmp")]  # not a jump back
     if len(found) not in (1, 2):
         raise LookupError(f"{name}: {len(found)} innermost loops on vectors")
     return found
