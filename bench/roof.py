@@ -69,7 +69,7 @@ def hot_loops(name):
     loops = [(start, end) for start, end in jumps if body[0][0] <= start <= end]
     inner = [a for a in loops if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
     found = [[line for address, line in body if start <= address <= end] for start, end in inner]
-    found = [lines for lines in found if any("%ymm" in line for line in lines) and lines[-2].startswith("cmp")]  # not a jump back
+    found = [lines for lines in found if any("%ymm" in line for line in lines) and sum(line[0] == "j" for line in lines) == 1]
     if len(found) not in (1, 2):
         raise LookupError(f"{name}: {len(found)} innermost loops on vectors")
     return found
