@@ -165,6 +165,57 @@ def test_direct_prelu_gives_what_the_generic_path_gives(shape, axis, dtype, back
     same(f(x, room.reshape(-1)[: weight.size], axis, out=room), want, "over the weights")
 
 
+@every_backend
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(5,), (1, 1), (3, 2), (700, 3), (37, 100), (9, 256), (9, 257), (6, 1300), (2, 3, 40, 50)], ids=str)
+def test_direct_prelu_backward_gives_what_the_generic_path_gives(shape, dtype, backend):
+    f = namespace(backend).prelu_backward
+    for axis in range(len(shape)):
+        grad, x, weight = data(shape, dtype, axis)
+        for w in (weight, weight[:1]):
+            want = f.generic((grad, x, w, axis), {})
+            out = np.empty_like(x)
+            for got in (f(grad, x, w, axis), f(grad, x, w, axis=axis), f(grad, x, w, axis, out=out)):
+                same(got[0], want[0])
+                same(got[1], want[1])
+            assert got[0] is out
+            over = grad.copy(), x.copy()
+            for k in range(2):
+                same(f(*(over[j] if j == k else (grad, x)[j] for j in range(2)), w, axis, out=over[k])[1], want[1], "in place")
+                same(over[k], want[0], "in place")
+        room = np.resize(weight, x.size).astype(dtype).reshape(shape)
+        want = f(grad, x, room.reshape(-1)[: weight.size].copy(), axis)
+        for got, right in zip(f(grad, x, room.reshape(-1)[: weight.size], axis, out=room), want, strict=True):
+            same(got, right, "over the weights")
+
+
+@pytest.mark.parametrize("backend", FUSED)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(7, 3), (1021, 3), (37, 100), (9, 256), (9, 257), (6, 1300)], ids=str)
+def test_weights_of_prelu_add_up_row_by_row(shape, dtype, backend):
+    """The order of addition is that of the rows, in double."""
+    grad, x, weight = data(shape, dtype, 1)
+    x[~np.isfinite(x)] = -1
+    terms = np.where(x > 0, x.dtype.type(0), grad * x).astype("f8")
+    got = namespace(backend).prelu_backward(grad, x, weight)[1]
+    same(got, np.add.accumulate(terms, axis=0)[-1].astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("shape", "axis"), [((3001, 333), 1), ((70, 11000), 1), ((5, 7, 30000), 1), ((300, 3001), 0)], ids=str)
+def test_prelu_backward_is_the_same_for_every_number_of_threads(shape, axis, dtype):
+    import fastact as fa
+
+    grad, x, weight = data(shape, dtype, axis)
+    for w in (weight, weight[:1]):
+        with fa.threads(1):
+            want = fa.prelu_backward(grad, x, w, axis)
+        for count in (2, 3, 8):
+            with fa.threads(count):
+                for got, right in zip(fa.prelu_backward(grad, x, w, axis), want, strict=True):
+                    same(got, right, f"{count} threads")
+
+
 # ---- maxout -----------------------------------------------------------------------------------------------------------
 
 

@@ -6,10 +6,10 @@ from cpython.object cimport PyObject
 cimport numpy as cnp
 from cython cimport floating
 
-from fastact.engine.blocks cimport DOUBLE, SINGLE, MapCall, add_up, itemsize, map_kernel, run_map
+from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, itemsize, map_kernel
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, plain, read_axis,
-    read_options, ready, slow, slow_call, vectorcall,
+    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, plain, read_axis,
+    read_options, ready, slow, vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
@@ -27,31 +27,40 @@ cnp.import_array()
 
 cdef enum:
     PIECE = 512     # elements computed at a time, with a weight for each
+    LINES = 1024    # elements of a gradient computed at a time, where channels stand side by side ...
+    WIDE = 256      # ... of so many of them at most
     KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
     GRAIN = 1024    # threads split calls at multiples of this
 cdef tuple OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "signature")
 
 
-cdef inline void add_run(double *total, const floating *terms, Py_ssize_t n, bint apart) noexcept nogil:
-    """Add terms that follow one another to one channel's sum, or to one channel each."""
-    cdef Py_ssize_t i
-    if not apart:
-        total[0] += add_up(terms, n)
-        return
-    for i in range(n):
-        total[i] += terms[i]
+cdef struct ChannelCall:
+    map_kernel kernel
+    map_kernel terms            # of the gradient of the weight
+    int dtype
+    bint single                 # there is but one weight
+    char *out
+    char *grad
+    char *x
+    char *weight
+    double *sums                # of the terms of each channel
+    Py_ssize_t n
+    Py_ssize_t channels
+    Py_ssize_t inner            # elements of a channel that follow one another
 
 
 cdef class ChannelFunction(Function):
     """An elementwise function with a learned weight: one number, or one per channel along `axis`."""
 
     cdef vectorcall call
+    cdef map_kernel known[2]    # kernels of the terms: float, double ...
+    cdef object asked           # ... of whoever was asked for them
     cdef readonly object ufunc
     cdef Py_ssize_t default_axis
 
     def __init__(self, op, name, namespace=None):
         super().__init__(op, name, namespace)
-        self.call = slow_call if op.is_backward else direct
+        self.call = direct_backward if op.is_backward else direct
         self.default_axis = op.options["axis"]
         self.ufunc = make_ufunc(self)
 
@@ -77,8 +86,8 @@ cdef class ChannelFunction(Function):
             raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
         aligned = self.aligned(weight, x, axis)
         kwargs["dtype"] = dtype if kwargs.get("dtype") is None else kwargs["dtype"]
-        inner = x.size if aligned.size == 1 else math.prod(x.shape[aligned.shape.index(aligned.size) + 1:])
-        sums = self.weight_gradient(ready(grad, dtype), ready(x, dtype), aligned.size, inner)
+        inner = math.prod(x.shape[aligned.shape.index(aligned.size) + 1:]) if aligned.size > 1 else x.size
+        sums = self.sums_of(ready(grad, dtype), ready(x, dtype), aligned.size, inner)
         with np.errstate(all="ignore"):
             dweight = sums.astype(dtype).reshape(weight.shape)
             return self.ufunc(grad, x, aligned, **kwargs), dweight
@@ -95,49 +104,53 @@ cdef class ChannelFunction(Function):
                              f"({x.shape[axis]},), is required")
         return weight.reshape([-1 if k == axis else 1 for k in range(x.ndim)])
 
-    cdef object weight_gradient(self, cnp.ndarray grad, cnp.ndarray x, Py_ssize_t channels, Py_ssize_t inner):
-        """The terms of each channel, computed in blocks and summed in double; `inner` elements of a channel follow one another."""
-        cdef MapCall call
-        cdef double block[PIECE]
-        cdef cnp.ndarray sums = np.zeros(channels)
-        cdef double *total = <double *>cnp.PyArray_DATA(sums)
-        cdef Py_ssize_t size, start, i, run, count, left = inner, channel = 0
+    cdef object sums_of(self, cnp.ndarray grad, cnp.ndarray x, Py_ssize_t channels, Py_ssize_t inner):
+        """The gradient of each weight, in double, from arrays in C order of the dtype of the function."""
+        cdef ChannelCall call
         if x.dtype == np.float16:
             grad, x = grad.astype(np.float32), x.astype(np.float32)
-        call.dtype = DOUBLE if x.dtype == np.float64 else SINGLE
-        call.kernel = <map_kernel>self.role("weight", call.dtype)
-        call.inputs = 2
-        size = itemsize(call.dtype)
-        for start from 0 <= start < cnp.PyArray_SIZE(x) by PIECE:
-            count = min(PIECE, cnp.PyArray_SIZE(x) - start)
-            call.data = [<char *>block, <char *>cnp.PyArray_DATA(grad) + start * size, <char *>cnp.PyArray_DATA(x) + start * size, NULL]
-            call.steps = [size, size, size, 0]
-            run_map(&call, count, 0)
-            i = 0
-            while i < count:
-                run = min(count - i, channels - channel if inner == 1 else left)
-                if call.dtype == DOUBLE:
-                    add_run(total + channel, <double *>block + i, run, inner == 1)
-                else:
-                    add_run(total + channel, <float *>block + i, run, inner == 1)
-                i += run
-                if inner == 1:
-                    channel = (channel + run) % channels
-                else:
-                    left -= run
-                    if left == 0:
-                        left, channel = inner, (channel + 1) % channels
-        return sums
+        call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
+        call.out, call.channels, call.inner = NULL, channels, inner
+        return self.gradient(&call, grad, x)
 
+    cdef cnp.ndarray gradient(self, ChannelCall *call, cnp.ndarray grad, cnp.ndarray x):
+        """The sums of the terms of each channel, in double; the gradient of x too, where `call` says where to."""
+        cdef cnp.npy_intp count
+        cdef cnp.ndarray sums
+        cdef double work
+        cdef double *total
+        cdef Py_ssize_t k
+        call.n = cnp.PyArray_SIZE(x)
+        call.single = call.channels == 1
+        if call.single:     # pieces, that threads can share, are summed apart, and their sums in turn
+            call.channels, call.inner = (call.n + PIECE - 1) // PIECE, PIECE
+        count = max(call.channels, 1)
+        sums = cnp.PyArray_ZEROS(1, &count, cnp.NPY_DOUBLE, 0)
+        total = call.sums = <double *>cnp.PyArray_DATA(sums)
+        call.grad, call.x = <char *>cnp.PyArray_DATA(grad), <char *>cnp.PyArray_DATA(x)
+        call.kernel, call.terms = <map_kernel>self.kernel(call.dtype), self.terms(call.dtype)
+        work = call.n * self.cost * (2 if call.dtype == DOUBLE else 1)
+        if call.n == 0:
+            pass
+        elif work < KEEP_GIL:
+            gradient_span(call, 0, call.channels)
+        else:
+            with nogil:
+                run_spans(gradient_span, call, call.channels, 16 if call.inner == 1 else 1, work)
+        if not call.single:
+            return sums
+        for k in range(1, call.channels):
+            total[0] += total[k]
+        return sums[:1]
 
-cdef struct ChannelCall:
-    map_kernel kernel
-    int dtype
-    char *out
-    char *x
-    char *weight
-    Py_ssize_t channels
-    Py_ssize_t inner            # elements of a channel that follow one another
+    cdef map_kernel terms(self, int dtype) except NULL:
+        """The kernel of the terms of the weight's gradient, asked for once per backend."""
+        if self.asked is not self._kernels:
+            self.known[0] = self.known[1] = NULL
+            self.asked = self._kernels
+        if self.known[dtype == DOUBLE] is NULL:
+            self.known[dtype == DOUBLE] = <map_kernel>self.role("weight", dtype)
+        return self.known[dtype == DOUBLE]
 
 
 cdef inline void repeat(floating *line, const floating *weight, Py_ssize_t channels, Py_ssize_t n) noexcept nogil:
@@ -172,41 +185,167 @@ cdef void channel_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcep
         start += n
 
 
+cdef inline void add_rows(double *total, const floating *terms, Py_ssize_t width, Py_ssize_t rows) noexcept nogil:
+    """Add the terms of each channel to its sum, one after another; four rows at a time, so that a sum is fetched once for four."""
+    cdef const floating *row = terms
+    cdef Py_ssize_t i, _k
+    for _k in range(rows // 4):
+        for i in range(width):
+            total[i] = (((total[i] + row[i]) + row[width + i]) + row[2 * width + i]) + row[3 * width + i]
+        row += 4 * width
+    for _k in range(rows % 4):
+        for i in range(width):
+            total[i] += row[i]
+        row += width
+
+
+cdef void gradient_columns(ChannelCall *call, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Channels first..last that stand side by side, some rows at a time: as one piece where they are all there are, and few."""
+    cdef Py_ssize_t size = itemsize(call.dtype), step = call.channels, rows = call.n // step, row, c, k, at, width, count, length
+    cdef bint whole = last - first == step and step <= WIDE
+    cdef Py_ssize_t wide = min(last - first, WIDE), some = LINES // wide // 4 * 4
+    cdef double room[LINES]
+    cdef double block[LINES]
+    cdef char *line = <char *>room
+    if whole and call.out is not NULL:
+        if call.dtype == DOUBLE:
+            repeat(room, <double *>call.weight, step, min(some, rows) * step)
+        else:
+            repeat(<float *>room, <float *>call.weight, step, min(some, rows) * step)
+    for row from 0 <= row < rows by some:
+        count = min(some, rows - row)
+        for c from first <= c < last by wide:
+            width = min(wide, last - c)
+            length = count * width if whole else width
+            for k in range(1 if whole else count):
+                at = ((row + k) * step + c) * size
+                call.terms(<char *>block + k * width * size, call.grad + at, call.x + at, NULL, NULL, length)
+            if call.dtype == DOUBLE:
+                add_rows(call.sums + c, block, width, count)
+            else:
+                add_rows(call.sums + c, <float *>block, width, count)
+            for k in range(0 if call.out is NULL else 1 if whole else count):
+                at = ((row + k) * step + c) * size
+                call.kernel(call.out + at, call.grad + at, call.x + at, line if whole else call.weight + c * size, NULL, length)
+
+
+cdef inline void fill(floating *line, floating weight, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        line[i] = weight
+
+
+cdef void gradient_runs(ChannelCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Elements start..stop, of which `inner` of a channel follow one another; sums are of pieces that end at multiples of 512."""
+    cdef Py_ssize_t size = itemsize(call.dtype), count, i, run, channel, held = -1
+    cdef double room[PIECE]
+    cdef double block[PIECE]
+    while start < stop:
+        count = min(PIECE - start % PIECE, stop - start)
+        call.terms(block, call.grad + start * size, call.x + start * size, NULL, NULL, count)
+        i = 0
+        while i < count:
+            channel = (start + i) // call.inner
+            run = min(count - i, (channel + 1) * call.inner - start - i)
+            channel %= call.channels
+            call.sums[channel] += add_up(block + i, run) if call.dtype == DOUBLE else add_up(<float *>block + i, run)
+            channel = 0 if call.single else channel
+            if call.out is not NULL and channel != held:
+                if call.dtype == DOUBLE:
+                    fill(room + i, (<double *>call.weight)[channel], run)
+                else:
+                    fill(<float *>room + i, (<float *>call.weight)[channel], run)
+            held = channel if run == PIECE else -1
+            i += run
+        if call.out is not NULL:
+            call.kernel(call.out + start * size, call.grad + start * size, call.x + start * size, room, NULL, count)
+        start += count
+
+
+cdef void gradient_span(void *context, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Channels first..last."""
+    cdef ChannelCall *call = <ChannelCall *>context
+    cdef Py_ssize_t start
+    if call.inner == 1:
+        gradient_columns(call, first, last)
+        return
+    for start from 0 <= start < call.n by call.channels * call.inner:
+        gradient_runs(call, start + first * call.inner, min(start + last * call.inner, call.n))
+
+
+cdef bint read_channels(ChannelFunction self, ChannelCall *call, cnp.ndarray x, PyObject *given, PyObject *axis_given) except -1:
+    """Which weight belongs to which element of a plain array; False where that is not for the direct path."""
+    cdef Py_ssize_t axis = 0
+    cdef cnp.ndarray weight
+    cdef int k
+    if not plain(given):
+        return False
+    weight = <cnp.ndarray>given
+    if cnp.PyArray_NDIM(x) > 1:
+        axis = read_axis(axis_given, self.default_axis, cnp.PyArray_NDIM(x))
+    if cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(weight) or cnp.PyArray_NDIM(weight) != 1 or axis < 0:
+        return False
+    call.channels, call.inner = cnp.PyArray_DIM(weight, 0), 1
+    if cnp.PyArray_SIZE(x) == 0 or (call.channels != 1 and call.channels != cnp.PyArray_DIM(x, <int>axis)):
+        return False
+    for k in range(<int>axis + 1, cnp.PyArray_NDIM(x) if call.channels > 1 else 0):
+        call.inner *= cnp.PyArray_DIM(x, k)
+    call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
+    call.weight = <char *>cnp.PyArray_DATA(weight)
+    return True
+
+
 cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
     """Plain arrays of the forward pass go straight to the kernel; the rest takes the generic path, with the same bits."""
     cdef ChannelFunction self = <ChannelFunction>callable
-    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis, n
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), n
     cdef Options options
     cdef ChannelCall call
-    cdef cnp.ndarray x, weight, out
-    cdef int k
-    if not read_options(&options, args, count, 2, names) or options.keepdims is not NULL:
+    cdef cnp.ndarray x, out
+    if not read_options(&options, args, count, 2, names) or options.keepdims is not NULL or not plain(args[0]):
         return slow(self, args, count, names)
-    if not plain(args[0]) or not plain(args[1]):
-        return slow(self, args, count, names)
-    x, weight = <cnp.ndarray>args[0], <cnp.ndarray>args[1]
-    axis = read_axis(options.axis, self.default_axis, cnp.PyArray_NDIM(x)) if cnp.PyArray_NDIM(x) > 1 else 0
-    if cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(weight) or cnp.PyArray_NDIM(weight) != 1 or axis < 0:
+    x = <cnp.ndarray>args[0]
+    if not read_channels(self, &call, x, args[1], options.axis):
         return slow(self, args, count, names)
     n = cnp.PyArray_SIZE(x)
-    call.channels = cnp.PyArray_DIM(weight, 0)
-    call.inner = 1
-    if call.channels != 1 and call.channels != cnp.PyArray_DIM(x, <int>axis):
-        return slow(self, args, count, names)
-    for k in range(<int>axis + 1, cnp.PyArray_NDIM(x) if call.channels > 1 else 0):
-        call.inner *= cnp.PyArray_DIM(x, k)
     out = output(options.out, args, 1)
-    if out is None or n == 0 or not disjoint(out, weight):
+    if out is None or not disjoint(out, <cnp.ndarray>args[1]):
         return slow(self, args, count, names)
-    call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
     call.kernel = <map_kernel>self.kernel(call.dtype)
-    call.out, call.x, call.weight = <char *>cnp.PyArray_DATA(out), <char *>cnp.PyArray_DATA(x), <char *>cnp.PyArray_DATA(weight)
+    call.out, call.x = <char *>cnp.PyArray_DATA(out), <char *>cnp.PyArray_DATA(x)
     if n * self.cost < KEEP_GIL:
         channel_span(&call, 0, n)
     else:
         with nogil:
             run_spans(channel_span, &call, n, GRAIN, n * self.cost * (2 if call.dtype == DOUBLE else 1))
     return out
+
+
+cdef object direct_backward(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
+    """The same for the backward pass: both gradients while a piece of the arrays is in the nearest cache."""
+    cdef ChannelFunction self = <ChannelFunction>callable
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), k
+    cdef cnp.npy_intp channels
+    cdef Options options
+    cdef ChannelCall call
+    cdef cnp.ndarray x, out, sums, narrow
+    if not read_options(&options, args, count, 3, names) or options.keepdims is not NULL or not plain(args[1]):
+        return slow(self, args, count, names)
+    x = <cnp.ndarray>args[1]
+    if not alike(args[0], x) or not read_channels(self, &call, x, args[2], options.axis):
+        return slow(self, args, count, names)
+    out = output(options.out, args, 2)
+    if out is None or not disjoint(out, <cnp.ndarray>args[2]):
+        return slow(self, args, count, names)
+    call.out = <char *>cnp.PyArray_DATA(out)
+    channels = call.channels
+    sums = self.gradient(&call, <cnp.ndarray>args[0], x)
+    if call.dtype == DOUBLE:
+        return out, sums
+    narrow = cnp.PyArray_EMPTY(1, &channels, cnp.NPY_FLOAT, 0)
+    for k in range(channels):
+        (<float *>cnp.PyArray_DATA(narrow))[k] = <float>call.sums[k]
+    return out, narrow
 
 
 def take_axis(Function self, tuple args, dict kwargs):
