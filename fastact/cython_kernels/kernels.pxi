@@ -217,5 +217,6 @@ cdef inline real row_top(const real *x, Py_ssize_t n) noexcept nogil:
 
 include "row_loops.pxi"
 include "column_loops.pxi"
+include "pick_loops.pxi"
 include "row_kernels.pxi"
 include "loss_loops.pxi"

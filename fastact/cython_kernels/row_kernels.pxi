@@ -53,6 +53,9 @@ cdef inline void spread(real *out, const real *a, const real *b, const real *c, 
 cdef inline void pick(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                       bint (*takes)(real, real) noexcept nogil) noexcept nogil:
     cdef Py_ssize_t j
+    if stride == 1 and n < SHORT and width > 1:
+        pick_short(out, which, x, n, width, takes)
+        return
     if stride == 1:
         for j in range(width):
             pick_row(out + j, which + j, x + j * n, n, takes)
@@ -63,6 +66,9 @@ cdef inline void pick(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n,
 cdef inline void place(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                        real (*f)(real, bint) noexcept nogil) noexcept nogil:
     cdef Py_ssize_t j
+    if stride == 1 and n <= TILE:
+        place_short(out, grad, which, n, width, f)
+        return
     if stride == 1:
         place_rows(out, grad, which, n, width, f)
         return

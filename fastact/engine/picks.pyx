@@ -31,14 +31,8 @@ cdef extern from "Python.h":
     bint PyLong_CheckExact(PyObject *)
     Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
 
-cdef extern from "transpose.h" nogil:
-    void fa_transpose_f(float *to, Py_ssize_t to_step, const float *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
-    void fa_transpose_d(double *to, Py_ssize_t to_step, const double *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
-
 cdef enum:
-    SHORT = 64          # shorter rows are packed side by side, so that a vector holds one element of many rows ...
-    TOGETHER = 112      # ... so many at most ...
-    ROOM = 4096         # ... and so many elements, which the nearest cache holds
+    SHORT = 64          # of shorter rows a thread gets many
     KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
     GRAIN = 1024        # threads split the indices to be checked at multiples of this
     MOST_AXES = 65      # one more than NumPy allows
@@ -63,25 +57,15 @@ cdef struct PickCall:
 
 
 cdef void pick_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Rows start..stop: short whole ones are read side by side, the others as they stand."""
+    """Rows start..stop: all at once where they follow one another, else as many as stand side by side."""
     cdef PickCall *call = <PickCall *>context
     cdef Py_ssize_t size = itemsize(call.dtype), stride = call.inner, width
-    cdef double block[ROOM]
     cdef char *here
-    if call.inner == 1 and call.n < SHORT and not call.places:
-        stride = min((ROOM // call.n - 16) // 32 * 32 + 16, TOGETHER)   # 16, 48, 80, 112: columns a power of two apart meet in the cache
     while start < stop:
         here = call.pieces + (start // call.inner * call.n * call.inner + start % call.inner) * size
         width = stop - start
         if call.inner > 1:
             width = min(width, call.inner - start % call.inner)
-        elif stride > 1:
-            width = min(width, stride)
-            if call.dtype == DOUBLE:
-                fa_transpose_d(block, stride, <double *>here, call.n, width, call.n)
-            else:
-                fa_transpose_f(<float *>block, stride, <float *>here, call.n, width, call.n)
-            here = <char *>block
         if call.places:
             call.kernel(here, call.values + start * size, call.which + start, call.n, width, stride)
         else:

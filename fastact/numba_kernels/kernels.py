@@ -10,7 +10,8 @@ from numba import types
 from fastact.numba_kernels.bits import scalar
 from fastact.numba_kernels.loops import each, first, offset, stack
 from fastact.numba_kernels.loss_loops import row_loss
-from fastact.numba_kernels.row_loops import contract, normalise, pick, place, reduce, shift, spread
+from fastact.numba_kernels.pick_loops import pick, place
+from fastact.numba_kernels.row_loops import contract, normalise, reduce, shift, spread
 
 STAGE = 256  # numbers for which a scalar in two stages does the first, before it does the second
 

@@ -8,14 +8,10 @@ from math import inf
 from operator import add
 from operator import pos as same
 
-import numpy as np
-
 from fastact.numba_kernels.bits import real, routine, scalar
 from fastact.numba_kernels.loops import LANES, add_up, each, is_null, largest, null, offset, stack
 
 BLOCK = 1024
-GROUP = 64  # elements of a row among which one is chosen side by side
-FAR = 1 << 24  # float32 holds every whole number up to here
 COLUMNS = 256  # columns handled together at most ...
 SUMS = LANES * COLUMNS  # ... and the lanes of all of them: lane k of column j at k * width + j
 
@@ -166,83 +162,6 @@ def contract_columns(term, finish, out, a, b, n, width, stride):
         each(width, offset(out, here), finish, offset(a, here), offset(b, here), terms)
 
 
-# ---- the choice of an element ----------------------------------------------------------------------------------------------
-
-
-@scalar
-def pick_index(takes, x, best, at, here):
-    return here if takes(x, best) else at
-
-
-@scalar
-def pick_value(takes, x, best):
-    return x if takes(x, best) else best
-
-
-@scalar
-def widened(which, at, start):
-    return which if at < real(0) else start + np.int32(at)
-
-
-@scalar
-def narrowed(which, start, stop):
-    return real(np.int32(which - start if (which >= start and which < stop) else -1))
-
-
-@scalar
-def placed(chosen, grad, at, here):
-    return chosen(grad, at == here)
-
-
-@routine
-def pick_columns(takes, out, which, x, n, width, stride):
-    """Indices are kept in the type of the data, which vectorises, within pieces of FAR rows."""
-    best, best_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)  # in turn, as in column_tops
-    at, at_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
-    each(width, best, same, x)
-    each(width, which, same, 0)
-    for start in range(0, n, FAR):
-        each(width, at, same, real(-1))
-        for i in range(start if start else 1, start + FAR if n - start > FAR else n):
-            each(width, at_spare, pick_index, takes, offset(x, i * stride), best, at, real(i - start))
-            each(width, best_spare, pick_value, takes, offset(x, i * stride), best)
-            best, best_spare = best_spare, best
-            at, at_spare = at_spare, at
-        each(width, which, widened, which, at, start)
-    each(width, out, same, best)
-
-
-@routine
-def pick_row(takes, out, which, x, n):
-    """A row as `GROUP` columns, whose picks compete in the end, and with the elements that are left."""
-    tops, rows = stack(x[0], GROUP), stack(n, GROUP)
-    best = x[0]
-    index = 0
-    if n >= GROUP:
-        pick_columns(takes, tops, rows, x, n // GROUP, GROUP, GROUP)
-        for j in range(GROUP):
-            here = rows[j] * GROUP + j
-            if takes(tops[j], best) or (here < index and not takes(best, tops[j])):
-                best = tops[j]
-                index = here
-    for i in range(n - n % GROUP, n):
-        if takes(x[i], best):
-            best = x[i]
-            index = i
-    out[0] = best
-    which[0] = index
-
-
-@routine
-def place_columns(chosen, out, grad, which, n, width, stride):
-    at = stack(grad[0], COLUMNS)
-    for start in range(0, n, FAR):
-        stop = start + FAR if n - start > FAR else n
-        each(width, at, narrowed, which, start, stop)
-        for i in range(start, stop):
-            each(width, offset(out, i * stride), placed, chosen, grad, at, real(i - start))
-
-
 # ---- kernels for both layouts: stride 1 is a single contiguous row -----------------
 
 
@@ -338,40 +257,5 @@ def spread(finish):
         else:
             for i in range(n):
                 each(width, offset(out, i * stride), finish, a, offset(b, i * stride), c)
-
-    return kernel
-
-
-def pick(takes):
-    """The element of a row that takes the place of all before it, and its index; stride 1 is whole rows that follow one another."""
-
-    def kernel(out, which, x, n, width, stride):
-        if stride == 1:
-            for j in range(width):
-                pick_row(takes, offset(out, j), offset(which, j), offset(x, j * n), n)
-        else:
-            for j in range(0, width, COLUMNS):
-                here = COLUMNS if width - j > COLUMNS else width - j
-                pick_columns(takes, offset(out, j), offset(which, j), offset(x, j), n, here, stride)
-
-    return kernel
-
-
-def place(chosen):
-    """Put each row's number at its index, and elsewhere what does not depend on it, many rows at a time; stride 1 as in `pick`."""
-
-    def kernel(out, grad, which, n, width, stride):
-        if stride == 1:
-            some = BLOCK // n if n < BLOCK else 1
-            for j in range(0, width, some):
-                count = some if width - j > some else width - j
-                each(count * n, offset(out, j * n), chosen, type(grad[0])(0), False)
-                for k in range(j, j + count):
-                    if 0 <= which[k] < n:  # it was checked, but is the caller's, who may have changed it
-                        out[k * n + which[k]] = chosen(grad[k], True)
-        else:
-            for j in range(0, width, COLUMNS):
-                here = COLUMNS if width - j > COLUMNS else width - j
-                place_columns(chosen, offset(out, j), offset(grad, j), offset(which, j), n, here, stride)
 
     return kernel
