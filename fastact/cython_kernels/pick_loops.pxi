@@ -79,11 +79,9 @@ cdef inline void pick_short(real *out, Py_ssize_t *which, const real *x, Py_ssiz
 cdef inline void place_short(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
                              real (*place)(real, bint) noexcept nogil) noexcept nogil:
     """Rows of up to four elements: each is written as four, of which the next row takes over what is too much."""
-    cdef Py_ssize_t j = 0, i
-    while j * n + TILE <= width * n:
+    cdef Py_ssize_t j, i, whole = (width * n - TILE) // n + 1 if width * n >= TILE else 0
+    for j in range(whole):
         spot(out + j * n, place(grad[j], True), place(grad[j], False), which[j])
-        j += 1
-    while j < width:
+    for j in range(whole, width):
         for i in range(n):
             out[j * n + i] = place(grad[j], which[j] == i)
-        j += 1

@@ -74,12 +74,19 @@ cdef void pick_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept n
 
 
 cdef void check_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Whether an index is out of range, from signs: comparisons of such integers have no vectors on the oldest machines."""
+    """Whether an index is out of range, from bits: comparisons of such integers have no vectors on the oldest machines."""
     cdef PickCall *call = <PickCall *>context
-    cdef Py_ssize_t signs = 0, i
+    cdef Py_ssize_t *which = call.which
+    cdef Py_ssize_t bits = 0, last = call.n - 1, i
+    if call.n & last == 0:      # a power of two: smaller numbers have no other bits than `last`
+        for i in range(start, stop):
+            bits |= which[i]
+        if bits & ~last:
+            call.stray = True
+        return
     for i in range(start, stop):
-        signs |= call.which[i] | <Py_ssize_t>(<size_t>(call.n - 1) - <size_t>call.which[i])
-    if signs < 0:
+        bits |= which[i] | <Py_ssize_t>(<size_t>last - <size_t>which[i])
+    if bits < 0:
         call.stray = True
 
 

@@ -19,6 +19,7 @@ typedef int fa_int4 __attribute__((vector_size(16)));
 typedef long long fa_int2 __attribute__((vector_size(16)));
 typedef float fa_float4 __attribute__((vector_size(16)));
 typedef double fa_double2 __attribute__((vector_size(16)));
+typedef double fa_double4 __attribute__((vector_size(32)));
 
 static inline fa_float4 fa_load4(const float *p) { fa_float4 v; memcpy(&v, p, 16); return v; }
 static inline fa_double2 fa_load2(const double *p) { fa_double2 v; memcpy(&v, p, 16); return v; }
@@ -64,7 +65,6 @@ FA_TRANSPOSE(fa_transpose_d, double, fa_tile2, 2)
 /* to[c * 16 + r] = from[r * step + c] for 16 rows and 4 columns: in vectors of 32 bytes where the code is compiled for a machine that has them. */
 #if defined(__AVX__) && defined(FA_SHUFFLE)
 typedef float fa_float8 __attribute__((vector_size(32)));
-typedef double fa_double4 __attribute__((vector_size(32)));
 
 /* Elements of p in the lower half, of q in the upper one. */
 static inline fa_float8 fa_load44(const float *p, const float *q) { return FA_SHUFFLE(fa_load4(p), fa_load4(q), 0, 1, 2, 3, 4, 5, 6, 7); }
@@ -119,12 +119,11 @@ static inline void fa_spot_f(float *out, float hit, float miss, ptrdiff_t at) {
     memcpy(out, &mask, 16);
 }
 
+typedef long long fa_long4 __attribute__((vector_size(32)));
 static inline void fa_spot_d(double *out, double hit, double miss, ptrdiff_t at) {
-    for (int j = 0; j < 4; j += 2) {
-        fa_double2 yes = {hit, hit}, no = {miss, miss};
-        fa_int2 here = {at, at}, lane = {j, j + 1}, mask = lane == here;
-        mask = ((fa_int2)yes & mask) | ((fa_int2)no & ~mask);
-        memcpy(out + j, &mask, 16);
-    }
+    fa_double4 yes = {hit, hit, hit, hit}, no = {miss, miss, miss, miss};
+    fa_long4 here = {at, at, at, at}, lane = {0, 1, 2, 3}, mask = lane == here;
+    mask = ((fa_long4)yes & mask) | ((fa_long4)no & ~mask);
+    memcpy(out, &mask, 32);
 }
 #endif
