@@ -91,6 +91,8 @@ class Library:
     """Where the result goes when a way is judged; what is not judged follows from `NEW`."""
     enough = False
     """Whether the first name that is believed stands for all."""
+    compiles = False
+    """Whether a function is compiled anew for each shape of its arguments."""
 
     def set_threads(self, count):
         raise NotImplementedError

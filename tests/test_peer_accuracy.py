@@ -1,4 +1,4 @@
-"""The sweep of other libraries: NumPy's expressions as the library that is always there, and one that is wrong."""
+"""The errors of other libraries: NumPy's expressions as the library that is always there, and others that are wrong."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ import pytest
 from support import SOURCE
 
 import fastact as fa
+from fastact import accuracy_rows, measure
 
 sys.path.append(str(SOURCE / "bench"))
 import peer_accuracy
@@ -31,6 +32,7 @@ def test_a_library_is_swept_as_ours_are(capsys, tmp_path):
         assert found["worst_subnormal"] > 1e5, "it is 0 below -88.7"
         assert -105 < float(found["at"]) < -88
         assert found["at"] in capsys.readouterr().out
+        assert found["ordinary"] == found["worst_normal"], "the inputs are ordinary, and subnormal results do not count"
 
 
 def test_wrong_special_values_are_counted(monkeypatch, tmp_path):
@@ -39,6 +41,66 @@ def test_wrong_special_values_are_counted(monkeypatch, tmp_path):
     peer_accuracy.main(["tanh", "--stride", "65537", "--json", str(tmp_path / "out.json")])
     found = json.loads((tmp_path / "out.json").read_text())["peers"]["tanh"]["numpy"]
     assert found["wrong"] > 0
+    assert found["ordinary"] < 3, "a number for nan does not count"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_wrong_for_ordinary_numbers_counts(monkeypatch, tmp_path, dtype):
+    right = peers.evaluate
+
+    def spoiled(op, name, arrays, **more):
+        result = right(op, name, arrays, **more)
+        return np.where(arrays[0] > 1e30, np.nan, np.where(np.abs(arrays[0]) < 1.2e-38, arrays[0] * 2, result)).astype(dtype)
+
+    monkeypatch.setattr(peers, "evaluate", spoiled)
+    peer_accuracy.main(["hard_tanh", "--dtype", dtype, "--stride", "65537", "--json", str(tmp_path / "out.json")])
+    found = json.loads((tmp_path / "out.json").read_text())["peers"]["hard_tanh"]["numpy"]
+    assert found["ordinary"] == np.inf
+    assert float(found["ordinary_at"]) > 1e30
+
+
+def test_subnormal_inputs_do_not_count():
+    sub = np.array([0, -0.0, 1e-40, -1e-40, 1.2e-38, 1, np.inf, -np.inf, np.nan], np.float32)
+    assert peer_accuracy.ordinary(sub).tolist() == [True, True, False, False, True, True, False, False, False]
+    assert peer_accuracy.ordinary(sub.astype(np.float64)).tolist() == [True] * 6 + [False] * 3
+
+
+def test_both_halves_are_the_sweep():
+    op = fa.ops["tanh"]
+    given = op, np.float32, {"ours": fa.tanh}, 65537
+    whole, parts = peer_accuracy.Sweep(*given), [peer_accuracy.Half(*given, usual) for usual in (True, False)]
+    for block in (0, 3, 127, 255):
+        both = np.concatenate([half.points(block) for half in parts])
+        assert np.array_equal(np.sort(both.view(np.uint32)), np.sort(whole.points(block).view(np.uint32)))
+    assert parts[0].name != parts[1].name
+    assert np.isnan(parts[1].points(127)).any()
+
+
+# ---- rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_judged_as_ours_are():
+    op, dtype = fa.ops["log_softmax"], np.dtype(np.float32)
+    found = peer_accuracy.of_rows(op, dtype, (2, 10))["numpy"]
+    assert found["share"] > 1000, "what stands beside the maximum is lost"
+    assert found["at"].startswith("2: ")
+    assert accuracy_rows.finding(op, dtype, {"ours": fa.log_softmax}, (2, 10))["share"] < 1
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_gradient"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses_of_rows_are_judged_with_ours(name, dtype):
+    op = fa.ops[name]
+    found = peer_accuracy.of_labels(op, np.dtype(dtype), (2, 10), {"ours": measure.call(fa, op)})
+    assert found["ours"]["share"] < 1
+    assert found["numpy"]["share"] > 1000
+    nan = {"nan": lambda x, labels: measure.call(fa, op)(x * np.nan, labels)}
+    assert not peer_accuracy.of_labels(op, np.dtype(dtype), (2,), nan)["nan"]["share"] <= 1
+
+
+def test_a_name_that_is_unknown_is_refused():
+    with pytest.raises(SystemExit, match="mse_loss"):
+        peer_accuracy.main(["mse_loss"])
 
 
 def test_results_go_where_they_are_wanted():

@@ -63,15 +63,31 @@ def test_a_later_run_replaces_its_own_figures_only(tools):
     assert store["elementwise"].keys() == {"relu", "tanh"}, "a function that the register does not have is left out"
 
 
-def test_peers_of_one_stride_stand_together(tools):
-    def run(name, stride):
-        figures = {"worst_normal": 2e7, "worst_subnormal": 0.5, "wrong": 0, "zeros": 3, "at": "-88.5"}
-        return {"versions": {"torch": "2+cpu"}, "dtype": "float32", "stride": stride, "peers": {name: {"torch": figures}}}
+def peer_run(name, stride=997, dtype="float32", rows=None, **more):
+    """A run as `bench/peer_accuracy.py --json` writes it, of one function of one library."""
+    figures = {"worst_normal": 2e7, "worst_subnormal": 0.5, "wrong": 0, "zeros": 3, "at": "-88.5", "ordinary": 1.5, "ordinary_at": "2.0"}
+    found = {name: {"torch": {**figures, **more}}}
+    return {"versions": {"torch": "2+cpu"}, "dtype": dtype, "stride": stride, "peers": found, "rows": rows or {}}
 
-    assert made(tools, run("tanh", 997), run("relu", 997))["peers"]["functions"].keys() == {"relu", "tanh"}
-    store = made(tools, run("tanh", 997), run("relu", 10))
+
+def test_peers_of_one_stride_stand_together(tools):
+    assert made(tools, peer_run("tanh"), peer_run("relu"))["peers"]["functions"].keys() == {"relu", "tanh"}
+    store = made(tools, peer_run("tanh"), peer_run("relu", 10))
     assert store["peers"]["stride"] == 10
-    assert store["peers"]["functions"] == {"relu": {"torch": {"normal": 2e7, "subnormal": 0.5, "zeros": 3, "at": "-88.5"}}}
+    record = {"normal": 2e7, "subnormal": 0.5, "zeros": 3, "at": "-88.5", "ordinary": 1.5}
+    assert store["peers"]["functions"] == {"relu": {"torch": record}}
+
+
+def test_peers_have_their_dtypes_and_rows_beside_each_other(tools):
+    share = {"softmax": {"jax": {"ulp": 67.7891, "share": 1.00001, "at": "2: far apart"}}}
+    doubles = peer_run("relu", 5, "float64", share, ordinary=float("inf"))
+    store = made(tools, peer_run("tanh", rows=share), peer_run("relu"), doubles, peer_run("gone", dtype="float64"))["peers"]
+    assert store["stride"] == 997, "that of float32"
+    assert list(store["functions"]) == ["relu", "tanh"]
+    assert store["float64"].keys() == {"relu"}, "not what the register does not have"
+    assert (store["float64"]["relu"]["torch"]["ordinary"], store["float64"]["relu"]["torch"]["ordinary_at"]) == ("inf", "2.0")
+    figures = {"jax": {"ulp": 67.79, "share": 1.001, "at": "2: far apart"}}
+    assert store["rows"] == {"softmax": {"float32": figures, "float64": figures}}
 
 
 @pytest.mark.parametrize("number", [0.0, 1e-9, 8.85e-14, 0.3333333, 0.5, 1.0001, 4, 123.4567, 1.6777e7])

@@ -14,6 +14,7 @@ from accuracy_tables import LARGE, STORE
 from kernel_table import load_register
 
 ROW_FIGURES = ("ulp", "eps", "share", "sum")
+FAR = 4  # ulp of another library's function, beyond which its place is told
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -59,18 +60,34 @@ def rows(store, run, entry):
 def other(entry):
     """The record of another library's function; where it is far off, the input too."""
     record = errors(entry)
-    return {**record, "at": entry["at"]} if max(float(record["normal"]), float(record["subnormal"])) >= LARGE else record
+    if max(float(record["normal"]), float(record["subnormal"])) >= LARGE:
+        record["at"] = entry["at"]
+    record["ordinary"] = above(entry["ordinary"])
+    if float(record["ordinary"]) >= FAR:
+        record["ordinary_at"] = entry["ordinary_at"]
+    return record
+
+
+def peers(store, run):
+    """Add what was found of other libraries in one dtype: float32 stands where it always did, float64 and rows beside it."""
+    kept = store.setdefault("peers", {})
+    if run["dtype"] == "float32":
+        if kept.get("stride") != run["stride"]:
+            kept["functions"] = {}  # figures of another sweep would stand beside these
+        kept |= {"dtype": run["dtype"], "stride": run["stride"]}
+    kept["versions"] = run["versions"]
+    functions = kept.setdefault("functions" if run["dtype"] == "float32" else run["dtype"], {})
+    for name, found in run["peers"].items():
+        functions[name] = {library: other(entry) for library, entry in found.items()}
+    for name, found in run["rows"].items():
+        figures = {library: {"ulp": above(e["ulp"]), "share": above(e["share"]), "at": e["at"]} for library, e in found.items()}
+        kept.setdefault("rows", {}).setdefault(name, {})[run["dtype"]] = figures
 
 
 def publish(store, run):
     """Add a file of findings to the store."""
     if "peers" in run:
-        kept = store.setdefault("peers", {})
-        if kept.get("stride") != run["stride"]:
-            kept["functions"] = {}  # figures of another sweep would stand beside these
-        kept |= {"versions": run["versions"], "dtype": run["dtype"], "stride": run["stride"]}
-        for name, found in run["peers"].items():
-            kept["functions"][name] = {library: other(entry) for library, entry in found.items()}
+        peers(store, run)
         return
     config = run["config"]
     machine = {name: config[name] for name in ("processor", "supports", "compiler", "python")}
@@ -92,7 +109,9 @@ def ordered(store, names):
     for part in known(store, ("elementwise", "rows")):
         parts[part] = {name: known(kinds, DTYPES) for name, kinds in known(store[part], names).items()}
     if "peers" in store:
-        parts["peers"] = {**store["peers"], "functions": known(store["peers"]["functions"], names)}
+        parts["peers"] = {**store["peers"]}
+        for part in known(store["peers"], ("functions", "float64", "rows")):
+            parts["peers"][part] = known(store["peers"][part], names)
     return {"machine": store.get("machine", {}), **parts}
 
 
