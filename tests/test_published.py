@@ -79,14 +79,14 @@ def test_peers_of_one_stride_stand_together(tools):
 
 
 def test_peers_have_their_dtypes_and_rows_beside_each_other(tools):
-    share = {"softmax": {"jax": {"ulp": 67.7891, "share": 1.00001, "at": "2: far apart"}}}
+    share = {"softmax": {"jax": {"ulp": 67.7891, "share": 1.00001, "shares": {"2": (0.5, "ordinary"), "10": (1.00001, "far apart")}}}}
     doubles = peer_run("relu", 5, "float64", share, ordinary=float("inf"))
     store = made(tools, peer_run("tanh", rows=share), peer_run("relu"), doubles, peer_run("gone", dtype="float64"))["peers"]
     assert store["stride"] == 997, "that of float32"
     assert list(store["functions"]) == ["relu", "tanh"]
     assert store["float64"].keys() == {"relu"}, "not what the register does not have"
     assert (store["float64"]["relu"]["torch"]["ordinary"], store["float64"]["relu"]["torch"]["ordinary_at"]) == ("inf", "2.0")
-    figures = {"jax": {"ulp": 67.79, "share": 1.001, "at": "2: far apart"}}
+    figures = {"jax": {"ulp": 67.79, "shares": {"2": [0.5, "ordinary"], "10": [1.001, "far apart"]}}}
     assert store["rows"] == {"softmax": {"float32": figures, "float64": figures}}
 
 

@@ -68,6 +68,15 @@ def other(entry):
     return record
 
 
+def of_rows(entry):
+    """The record of another library's function of rows: the share of what we promise grows with the length, at rows of some kind."""
+    shares, last = {}, None
+    for n, (share, kind) in entry["shares"].items():
+        if above(share) != last:
+            shares[n] = [last := above(share), kind]
+    return {"ulp": above(entry["ulp"]), "shares": shares}
+
+
 def peers(store, run):
     """Add what was found of other libraries in one dtype: float32 stands where it always did, float64 and rows beside it."""
     kept = store.setdefault("peers", {})
@@ -80,8 +89,7 @@ def peers(store, run):
     for name, found in run["peers"].items():
         functions[name] = {library: other(entry) for library, entry in found.items()}
     for name, found in run["rows"].items():
-        figures = {library: {"ulp": above(e["ulp"]), "share": above(e["share"]), "at": e["at"]} for library, e in found.items()}
-        kept.setdefault("rows", {}).setdefault(name, {})[run["dtype"]] = figures
+        kept.setdefault("rows", {}).setdefault(name, {})[run["dtype"]] = {library: of_rows(entry) for library, entry in found.items()}
 
 
 def publish(store, run):
