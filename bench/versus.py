@@ -1,6 +1,7 @@
 """Our two backends against every library that is installed, all timed in turn in one run on the same cores: how far ahead, where behind.
 
     python bench/versus.py                                  measure everything, write docs/versus.* and the README's table
+    python bench/versus.py --threads 2                      elementwise functions and rows of 1000 on two cores; written beside
     python bench/versus.py --quick                          fewer sizes, in a few minutes; prints, writes no document
     python bench/versus.py --ops gelu --json docs/versus.json       measure a part again; the rest of the file stays
     python bench/versus.py --report docs/versus.json        write the documents again from a file
@@ -10,6 +11,7 @@ timing. The best round of each counts. Each case is raced until everyone who is 
 """
 
 import argparse
+import collections
 import gc
 import json
 import os
@@ -20,45 +22,52 @@ import time
 import cases
 import numpy as np
 import peers
+import versus_documents
 import versus_report
+from versus_errors import Known
 
 import fastact as fa
 from fastact import backends, measure
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SIZES, QUICK_SIZES = (10_000, 1_000_000, 20_000_000), (10_000, 1_000_000)
-WIDTHS, QUICK_WIDTHS = (10, 128, 1000, 1024, 50257), (10, 1000, 50257)
-LABELLED = ((1000, 10), (64, 1000), (1000, 128), (16, 50257))
-ROWS_TOGETHER, LARGEST_OTHER = 1_000_000, 1_000_000
-SECONDS, QUICK_SECONDS = 0.04, 0.015  # for each contender that is near the front
+Scope = collections.namedtuple("Scope", "sizes widths labelled kinds seconds")
+"""What is raced: sizes, widths of rows, shapes of rows with labels, kinds of operations; seconds for a contender near the front."""
+SIZES = (10_000, 1_000_000, 20_000_000)
+EVERY = ("map", "rows", "channels", "pick", "loss", "row_loss")
+FULL = Scope(SIZES, (10, 128, 1000, 1024, 50257), ((1000, 10), (64, 1000), (1000, 128), (16, 50257)), EVERY, 0.04)
+QUICK = Scope((10_000, 1_000_000), (10, 1000, 50257), FULL.labelled, EVERY, 0.015)
+THREADED = Scope(SIZES, (1000,), ((64, 1000),), ("map", "rows", "row_loss"), 0.02)
+ROWS_TOGETHER = 1_000_000
 FAR, BEHIND, SIBLING = 20, 3, 1.1  # how many times as long as the best of all, of all, of the same library: then it gets few turns
 ROUND = 1e-4  # seconds that a round lasts at least
 BURST, SHORT = 3, 5e-3  # rounds in a turn, after the first of which caches are warm, where they last no longer than so many seconds
+LONG_BURST = 50  # the same on several threads, where each turn begins with a rest: fewer turns
+PAUSE, PAUSES = 1e-3, 200  # seconds to look whether all threads rest, and how often at most
 FEW, ENOUGH, LONG = 2, 5, 0.1  # turns of those who are behind, and of everyone else at least, unless a call takes long
 
 
 # ---- cases ------------------------------------------------------------------------------------------------------------
 
 
-def plan(sizes, widths, dtypes, only=()):
+def plan(scope, dtypes, only=()):
     """The cases in the order of the register: `only` these operations, named by themselves or by their forward."""
     for op in fa.ops.values():
-        if only and not {op.name, (op.forward or op).name} & set(only):
+        if op.kind not in scope.kinds or (only and not {op.name, (op.forward or op).name} & set(only)):
             continue
         for dtype in dtypes:
-            yield from (cases.Case(op, shape, dtype, axis) for shape, axis in shapes(op, sizes, widths))
+            yield from (cases.Case(op, shape, dtype, axis) for shape, axis in shapes(op, scope))
 
 
-def shapes(op, sizes, widths):
+def shapes(op, scope):
     """``(shape, axis)`` of an operation's cases."""
     if op.kind == "rows":
-        for width in widths:
+        for width in scope.widths:
             yield (max(1, ROWS_TOGETHER // width), width), -1
             yield (width, max(1, ROWS_TOGETHER // width)), 0
     elif op.kind == "row_loss":
-        yield from ((shape, -1) for shape in LABELLED)
+        yield from ((shape, -1) for shape in scope.labelled)
     else:
-        yield from ((measure.shape_of(op, n), -1) for n in sizes if op.kind == "map" or n <= LARGEST_OTHER)
+        yield from ((measure.shape_of(op, n), -1) for n in scope.sizes)
 
 
 def entrants(case):
@@ -76,7 +85,16 @@ def entrants(case):
 # ---- the race ---------------------------------------------------------------------------------------------------------
 
 
-def race(contenders, seconds):
+def rest():
+    """Wait until no thread of the process spins: those of the contender before would take a core from the next one."""
+    for _ in range(PAUSES):
+        start = time.process_time()
+        time.sleep(PAUSE)
+        if time.process_time() - start < PAUSE / 4:
+            return
+
+
+def race(contenders, seconds, threads=1):
     """The best seconds per call of each contender by its key, by rounds in turn; who is far behind gets few of them."""
     best, spent, turns = {}, dict.fromkeys(contenders, 0.0), 0
     for key, contender in contenders.items():
@@ -89,8 +107,10 @@ def race(contenders, seconds):
     try:
         while active:
             for key in active:
+                if threads > 1:
+                    rest()
                 start = time.perf_counter()
-                for _ in range(BURST):
+                for _ in range(BURST if threads == 1 else LONG_BURST):
                     best[key] = min(best[key], contenders[key].round())
                     if time.perf_counter() - start > SHORT:
                         break
@@ -114,10 +134,10 @@ def goes_on(key, best, spent, turns, seconds):
     return spent < seconds * (1 if turns >= ENOUGH else 4) and ((turns < ENOUGH and spent < seconds) or best[key] < SIBLING * sibling)
 
 
-def measured(case, seconds, before=None):
+def measured(case, seconds, threads=1, before=None):
     """The record of a case: the best seconds of each contender, with those of an earlier race where they were better."""
     with np.errstate(all="ignore"):
-        best = race(entrants(case), seconds)
+        best = race(entrants(case), seconds, threads)
     times, hows = dict((before or {}).get("seconds", {})), dict((before or {}).get("hows", {}))
     for (name, how), taken in best.items():
         if name in cases.BACKENDS:
@@ -154,38 +174,50 @@ def head(threads, date):
     return {**found, "date": date} if date else found
 
 
+def runs(path):
+    """The runs of a file by their number of threads; a file of one run alone is read too."""
+    data = json.loads(path.read_text()) if path.exists() else {"runs": []}
+    return {run["head"]["threads"]: run for run in data.get("runs", [data])}
+
+
 def load(path, header):
     """The records of a file by case, if it is of this machine, these versions and as many threads."""
-    if not path.exists():
+    run = runs(path).get(header["threads"])
+    if run is None:
         return {}
-    data = json.loads(path.read_text())
-    if {**data["head"], "date": None} != {**header, "date": None}:
-        print(f"{path} is of another machine, of other versions or threads: it is replaced")
+    if {**run["head"], "date": None} != {**header, "date": None}:
+        print(f"{path} is of another machine or of other versions: its {header['threads']}-thread part is replaced")
         return {}
-    return {record["case"]: record for record in data["cases"]}
+    return {record["case"]: record for record in run["cases"]}
 
 
 def save(path, header, records):
+    """Put a run into a file, where those of other numbers of threads stay; a line a case."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"head": header, "cases": list(records.values())}, indent=1) + "\n")
+    every = runs(path) | {header["threads"]: {"head": header, "cases": list(records.values())}}
+    texts = []
+    for _, run in sorted(every.items()):
+        lines = ",\n".join(f"   {json.dumps(record)}" for record in run["cases"])
+        texts.append(f'  {{\n   "head": {json.dumps(run["head"])},\n   "cases": [\n{lines}\n   ]\n  }}')
+    path.write_text('{\n "runs": [\n' + ",\n".join(texts) + "\n ]\n}\n")
 
 
 def run(chosen, seconds, path, header, resume=False):
     """Measure the cases; those that are lost a second time, lest a slow moment of the machine count. The file is kept up to date."""
-    records = load(path, header)
+    records, threads = load(path, header), header["threads"]
     known, started = set(records) if resume else set(), time.perf_counter()
     todo = [case for case in chosen if case.name not in known]
     for number, case in enumerate(todo, 1):
-        records[case.name] = measured(case, seconds)
+        records[case.name] = measured(case, seconds, threads)
         print(f"{time.perf_counter() - started:5.0f} s {number:3}/{len(todo)}  {versus_report.line(records[case.name])}", flush=True)
         if number % 10 == 0 or case.elements > cases.LARGE:
             gc.collect()
             save(path, header, records)
     for case in todo:
         if versus_report.ratio(records[case.name]) < 1:
-            records[case.name] = measured(case, 2 * seconds, records[case.name])
+            records[case.name] = measured(case, 2 * seconds, threads, records[case.name])
             print(f"{time.perf_counter() - started:5.0f} s   again  {versus_report.line(records[case.name])}", flush=True)
-    order = {case.name: place for place, case in enumerate(plan(SIZES, WIDTHS, ("float32", "float64")))}
+    order = {case.name: place for place, case in enumerate(plan(FULL, ("float32", "float64")))}
     records = dict(sorted(records.items(), key=lambda pair: order.get(pair[0], len(order))))
     save(path, header, records)
 
@@ -213,18 +245,20 @@ def main(argv=None):
     parser.add_argument("--root", type=pathlib.Path, default=ROOT, help="where README.md and docs/ are")
     args = parser.parse_args(argv)
     path = args.report or args.json or args.root / "docs" / ("versus_quick.json" if args.quick else "versus.json")
+    if args.report and not path.exists():
+        parser.error(f"{path} does not exist")
     if not args.report:
         pin(args.threads)
-        sizes, widths = args.sizes or (QUICK_SIZES if args.quick else SIZES), args.widths or (QUICK_WIDTHS if args.quick else WIDTHS)
-        chosen = list(plan(sizes, widths, args.dtypes, args.ops))
+        scope = QUICK if args.quick else FULL if args.threads == 1 else THREADED
+        scope = scope._replace(sizes=args.sizes or scope.sizes, widths=args.widths or scope.widths)
+        chosen = list(plan(scope, args.dtypes, args.ops))
         if not chosen:
             parser.error("no operation of these names")
-        run(chosen, QUICK_SECONDS if args.quick else SECONDS, path, head(args.threads, args.date), args.resume)
-    data = json.loads(path.read_text())
-    errors = versus_report.peer_errors(args.root / "docs" / "accuracy.json")
-    print(versus_report.summary(data, errors))
-    if args.report or not (args.quick or args.ops or args.sizes or args.widths or args.threads > 1 or args.json):
-        versus_report.write(data, errors, args.root)
+        run(chosen, scope.seconds, path, head(args.threads, args.date), args.resume)
+    found, known = [one for _, one in sorted(runs(path).items())], Known.read(args.root)
+    print("\n\n".join(versus_report.summary(one, known) for one in found if args.report or one["head"]["threads"] == args.threads))
+    if args.report or not (args.quick or args.ops or args.sizes or args.widths or args.json):
+        versus_documents.write(found, known, args.root)
     return 0
 
 

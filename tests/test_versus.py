@@ -1,41 +1,54 @@
 """The comparison with other libraries: the race is fair and ends, losses are found and told, and the documents are written."""
 
+import itertools
 import json
 import math
 import os
-import pathlib
 import sys
 
 import numpy as np
 import pytest
+from support import SOURCE
 
 import fastact as fa
 
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "bench"))
+sys.path.append(str(SOURCE / "bench"))
 import peers
 import versus
+import versus_documents
 import versus_report
+from versus_errors import Known, roofs
+
+KNOWN = Known.read(SOURCE)  # what is published
 
 # ---- cases ------------------------------------------------------------------------------------------------------------
 
 
-def everything():
-    return list(versus.plan(versus.SIZES, versus.WIDTHS, ("float32", "float64")))
+def everything(scope):
+    return list(versus.plan(scope, ("float32", "float64")))
 
 
 def test_every_operation_is_measured_once_in_each_case():
-    planned = everything()
+    planned = everything(versus.FULL)
     names = [case.name for case in planned]
     assert len(set(names)) == len(names)
     assert {case.op for case in planned} == set(fa.ops.values())
     rows = [case for case in planned if case.op.name == "softmax" and case.dtype == "float32"]
-    assert {(case.shape[case.axis], case.axis) for case in rows} == {(width, axis) for width in versus.WIDTHS for axis in (-1, 0)}
-    assert max(case.elements for case in planned) == 20_000_000
+    assert {(case.shape[case.axis], case.axis) for case in rows} == {(width, axis) for width in versus.FULL.widths for axis in (-1, 0)}
+
+
+@pytest.mark.parametrize("scope", [versus.FULL, versus.THREADED], ids=["one thread", "two"])
+def test_elementwise_functions_have_every_size_in_both_dtypes(scope):
+    planned = {(case.op.name, case.elements, case.dtype) for case in everything(scope)}
+    for op in fa.ops.values():
+        if op.kind == "map" or (op.kind == "loss" and scope is versus.FULL):
+            assert {(op.name, n, dtype) for n in versus.SIZES for dtype in ("float32", "float64")} <= planned
+    assert {case.name for case in everything(versus.THREADED)} <= {case.name for case in everything(versus.FULL)}
 
 
 def test_a_forward_name_chooses_its_backward_too():
-    assert {case.op.name for case in versus.plan((100,), (10,), ("float32",), ("gelu",))} == {"gelu", "gelu_backward"}
-    assert {case.op.name for case in versus.plan((100,), (10,), ("float32",), ("gelu_backward",))} == {"gelu_backward"}
+    assert {case.op.name for case in versus.plan(versus.QUICK, ("float32",), ("gelu",))} == {"gelu", "gelu_backward"}
+    assert {case.op.name for case in versus.plan(versus.QUICK, ("float32",), ("gelu_backward",))} == {"gelu_backward"}
 
 
 def test_large_arguments_repeat_smaller_ones(monkeypatch):
@@ -81,11 +94,29 @@ def test_a_slower_way_of_the_same_library_is_given_up():
     assert slow.rounds == 2 + versus.BURST * versus.ENOUGH < other.rounds
 
 
+def test_on_several_threads_each_turn_begins_with_a_rest(monkeypatch):
+    rests, fake = [], Fake(1.0)
+    monkeypatch.setattr(versus, "rest", lambda: rests.append(fake.rounds))
+    versus.race({("cython", ""): fake}, 0.005)
+    assert rests == []
+    fake.rounds = 0
+    versus.race({("cython", ""): fake}, 0.005, threads=2)
+    assert rests[0] == 2, "after the rounds that warm up"
+    assert all(after - before <= versus.LONG_BURST for before, after in itertools.pairwise(rests))
+
+
+def test_a_rest_lasts_until_threads_have_stopped(monkeypatch):
+    busy = iter([0.0, 0.9e-3, 1.0, 1.0 + 0.5e-3, 2.0, 2.0 + 1e-6])
+    monkeypatch.setattr(versus.time, "process_time", lambda: next(busy))
+    versus.rest()
+    assert next(busy, None) is None, "two looks met a thread at work, the third did not"
+
+
 @pytest.fixture
 def few_libraries(monkeypatch):
     monkeypatch.setattr(peers, "LIBRARIES", {name: peers.LIBRARIES[name] for name in ("numpy", "scipy")})
     monkeypatch.setattr(versus, "pin", lambda count: None)
-    monkeypatch.setattr(versus, "QUICK_SECONDS", 1e-4)
+    monkeypatch.setattr(versus, "QUICK", versus.QUICK._replace(seconds=1e-4))
     monkeypatch.setattr(versus.cases, "BACKENDS", ["cython"])  # Numba would compile
 
 
@@ -95,7 +126,7 @@ def test_a_run_measures_merges_and_resumes(few_libraries, tmp_path, capsys, monk
     assert versus.main([*common, "--ops", "sigmoid", "--date", "today"]) == 0
     assert "sigmoid 200 float32" in capsys.readouterr().out
     assert versus.main([*common, "--ops", "hinge_loss"]) == 0
-    data = json.loads(file.read_text())
+    data = versus.runs(file)[1]
     assert [record["op"] for record in data["cases"]] == ["sigmoid", "sigmoid_backward", "hinge_loss", "hinge_loss_gradient"]
     for record in data["cases"]:
         assert {"numpy", "cython out"} <= record["seconds"].keys()
@@ -117,6 +148,20 @@ def test_results_of_another_machine_are_replaced(few_libraries, tmp_path, capsys
     assert versus.load(file, header) == {"x": {"case": "x"}}
 
 
+def test_runs_of_other_numbers_of_threads_stay(few_libraries, tmp_path):
+    file, one, two = tmp_path / "versus.json", versus.head(1, None), versus.head(2, None)
+    file.write_text(json.dumps({"head": one, "cases": [{"case": "x", "seconds": {"numpy": 1.5}}]}))  # as files were that had one run
+    assert versus.load(file, one) == {"x": {"case": "x", "seconds": {"numpy": 1.5}}}
+    assert versus.load(file, two) == {}
+    versus.save(file, two, {"x": {"case": "x", "seconds": {"numpy": 0.5}}})
+    assert versus.load(file, one)["x"]["seconds"] == {"numpy": 1.5}
+    assert versus.load(file, two)["x"]["seconds"] == {"numpy": 0.5}
+    versus.save(file, one, {})
+    assert list(versus.runs(file)) == [1, 2]
+    assert versus.load(file, two)
+    assert versus.runs(tmp_path / "no file") == {}
+
+
 def test_everyone_is_told_how_many_threads(monkeypatch):
     told = []
 
@@ -136,7 +181,7 @@ def test_everyone_is_told_how_many_threads(monkeypatch):
             versus.pin(5)
 
 
-# ---- the report -------------------------------------------------------------------------------------------------------
+# ---- how exact others are, and how near we are to the roof ------------------------------------------------------------
 
 
 def record(op, elements=1_000_000, dtype="float32", **seconds):
@@ -144,6 +189,85 @@ def record(op, elements=1_000_000, dtype="float32", **seconds):
     taken = {name.replace("_in", " in"): value * elements for name, value in seconds.items()}
     hows = {name: f"{name}.{op}" for name in seconds if "_in" not in name}
     return {"case": f"{op} {elements} {dtype}", **facts, "shape": [elements], "elements": elements, "seconds": taken, "hows": hows}
+
+
+def everyone(op, dtype="float32"):
+    return record(op, dtype=dtype, cython_in=2, **dict.fromkeys(peers.LIBRARIES, 1))
+
+
+def test_the_published_errors_say_who_is_less_exact():
+    found = KNOWN.inexact(everyone("tanh"))
+    assert found.keys() == {"onnxruntime"}
+    assert found["onnxruntime"].startswith("104 ulp at ")
+    assert {"torch", "jax"} <= KNOWN.inexact(everyone("gelu")).keys()
+    assert not KNOWN.inexact(everyone("relu")), "all are exact, and a subnormal result that becomes 0 does not count"
+    assert not KNOWN.inexact(everyone("selu_backward")), "nor does a subnormal input"
+
+
+def test_what_becomes_of_nan_makes_nobody_inexact_but_is_told():
+    case = everyone("step_backward")
+    assert KNOWN.peers["functions"]["step_backward"]["jax"]["wrong"] > 0
+    assert not KNOWN.inexact(case)
+    assert KNOWN.nan_lost(case, "jax")
+    assert "; its values at nan or infinity are wrong; our kernel takes " in versus_report.lost_line((0.5, case, "jax"), KNOWN)
+
+
+def test_float64_has_errors_of_its_own():
+    assert "onnxruntime" not in KNOWN.inexact(everyone("tanh", "float64"))
+    assert "jax" in KNOWN.inexact(everyone("gelu_tanh_backward", "float64"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_count_by_their_share_of_the_promise(dtype):
+    def rows(op, width=1000):
+        return {**everyone(op, dtype), "shape": [1000, width]}
+
+    assert " times what we promise, in rows of 2: far apart" in KNOWN.inexact(rows("log_softmax"))["onnxruntime"]
+    assert not KNOWN.inexact(rows("softmax"))
+    assert "in rows of 50257: " in KNOWN.inexact(rows("softmax", 50257))["torch"]
+
+
+def test_the_error_in_rows_is_that_of_rows_no_longer():
+    known = Known({"rows": {"softmax": {"float32": {"jax": {"shares": {"2": [0.5, "ordinary"], "1000": [9.0, "far apart"]}}}}}})
+    case = record("softmax", cython_in=2, jax=1)
+    for shape, axis, times in (((1, 1), -1, None), ((5000, 10), -1, 0.5), ((5000, 10), 0, 9), ((10, 5000), -1, 9), ((10, 5000), 0, 0.5)):
+        error = known.error({**case, "shape": shape, "axis": axis}, "jax")
+        assert (error and error[0]) == times
+        assert bool(known.inexact({**case, "shape": shape, "axis": axis})) == (times == 9)
+
+
+def test_every_published_error_is_of_a_known_operation_and_library():
+    for part in ("functions", "float64", "rows"):
+        assert KNOWN.peers[part].keys() <= fa.ops.keys()
+        for libraries in KNOWN.peers[part].values():
+            names = libraries if part != "rows" else {name for found in libraries.values() for name in found}
+            assert set(names) <= peers.LIBRARIES.keys()
+
+
+def test_the_limit_is_four_times_the_promise(data):
+    def known(error):
+        return Known({"functions": {"mish": {"torch": {"normal": 1e9, "ordinary": error, "ordinary_at": "-3.5"}}}})
+
+    case, limit = data["cases"][-1], math.ceil(4 * fa.ops["mish"].ulp[0])
+    assert known(limit).inexact(case) == {}
+    assert known(limit + 1).inexact(case) == {"torch": f"{limit + 1} ulp at -3.5"}
+    assert known("inf").inexact(case) == {"torch": "nan or infinity at -3.5"}
+    assert known("nan").inexact(case)
+    assert Known().inexact(case) == {}, "what was not measured counts as exact"
+    exact = Known({"functions": {"relu": {"torch": {"ordinary": 3.9}}}})
+    assert exact.inexact(data["cases"][0]) == {}, "of an exact function 4 ulp are forgiven"
+
+
+def test_roofs_are_read_from_the_published_tables():
+    assert set(KNOWN.roofs) >= {(op.name, dtype) for op in fa.ops.values() if op.kind == "map" for dtype in ("float32", "float64")}
+    text = (SOURCE / "docs" / "performance.md").read_text()
+    times, speed = KNOWN.roofs["gelu", "float32"]
+    line = next(line for line in text.splitlines() if line.startswith("| `gelu` |"))
+    assert [cell.strip(" *") for cell in line.split("|")][-4:-1:2] == [times, speed]
+    assert roofs("| kernel | measured / roof | of the product's speed |\n|---|\n| `x` | 1 | 2 |") == {}, "of no dtype"
+
+
+# ---- the report -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -162,8 +286,16 @@ def data():
     return {"head": {**head, "peers": {"numpy": "2", "torch": "3", "jax": "absent"}}, "cases": cases}
 
 
-def test_ratios_are_to_the_fastest_other_library(data):
+@pytest.fixture
+def known():
+    """Torch is far off in mish; there is a roof for tanh."""
+    errors = {"mish": {"torch": {"ordinary": 137.0, "ordinary_at": "-20.25"}}, "tanh": {"numpy": {"ordinary": 1.4}}}
+    return Known({"functions": errors}, {("tanh", "float32"): ("1.86", "0.33")})
+
+
+def test_ratios_are_to_the_fastest_other_library(data, known):
     assert [versus_report.ratio(r) for r in data["cases"]] == [2, 2, 2, 0.5, pytest.approx(1.005), 2, 0.5]
+    assert versus_report.ratios(data["cases"], known=known) == [2, 2, 2, 0.5, pytest.approx(1.005), 2, 4]
     assert versus_report.ratio(data["cases"][0], "numba") == pytest.approx(2 / 3)
     assert versus_report.ratio(record("relu", cython_in=1)) == math.inf
     both = record("relu", cython_in=2, torch=2)
@@ -172,47 +304,40 @@ def test_ratios_are_to_the_fastest_other_library(data):
 
 
 def test_losses_are_found_and_told(data):
-    lost, excused = versus_report.losses(data["cases"], {})
+    lost, beside = versus_report.losses(data["cases"], Known())
     assert [(value, r["op"], library) for value, r, library in lost] == [(0.5, "tanh", "numpy"), (0.5, "mish", "torch")]
-    assert excused == []
-    text = versus_report.summary(data, {})
-    assert "Cython: 2\n  0.50 tanh 1000000 float32 (numpy: numpy.tanh)\n  0.50 mish 1000000 float32 (torch: torch.mish)" in text
-    assert "Numba: 2\n  0.50 mish 1000000 float32 (torch: torch.mish)\n  0.67 relu 10000 float32" in text
+    assert beside == []
+    text = versus_report.summary(data, Known())
+    assert "Cython: 2\n  0.50 tanh 1000000 float32: numpy (numpy.tanh) is faster\n  0.50 mish" in text
+    assert "Numba: 2\n  0.50 mish 1000000 float32: torch (torch.mish) is faster\n  0.67 relu 10000 float32" in text
     assert "not installed: jax" in text
     assert "over torch: 1.59 (Numba 1.48), 6 cases, slower in 1" in text
     assert "over numpy: 2.25" in text
 
 
-def test_losses_to_an_inexact_peer_are_listed_apart(data):
-    lost, excused = versus_report.losses(data["cases"], {"torch": {"mish": 137.0}, "numpy": {"tanh": 1.4}})
+def test_losses_to_a_less_exact_peer_are_listed_apart(data, known):
+    lost, beside = versus_report.losses(data["cases"], known)
     assert [r["op"] for _, r, _ in lost] == ["tanh"]
-    assert [(value, r["op"], library) for value, r, library in excused] == [(0.5, "mish", "torch")]
-    assert "far above the bar:\n  0.50 mish" in versus_report.summary(data, {"torch": {"mish": math.nan}})
+    assert [(value, r["op"], library) for value, r, library in beside] == [(0.5, "mish", "torch")]
+    text = versus_report.summary(data, known)
+    assert "0.50 tanh 1000000 float32: numpy (numpy.tanh) is faster; our kernel takes 1.86 times its roof in the first cache, and" in text
+    assert "promise, Cython: 1\n  0.50 mish 1000000 float32: torch (torch.mish) is faster; its error: 137 ulp at -20.25\n" in text
+    assert "over the fastest library of all: 1.22" in text
+    assert "over the fastest as exact as we promise: 1.64" in text
     data["cases"][-1]["seconds"]["jax"] = data["cases"][-1]["seconds"]["torch"] * 1.5
-    lost, excused = versus_report.losses(data["cases"], {"torch": {"mish": 137.0}})
-    assert (0.75, "jax") in [(value, library) for value, _, library in lost]
-    assert excused == []
-
-
-def test_errors_are_measured_for_float32_only(data):
-    data["cases"][-1]["dtype"] = "float64"
-    assert len(versus_report.losses(data["cases"], {"torch": {"mish": 137.0}})[0]) == 2
-
-
-def test_errors_come_from_the_accuracy_file_if_it_has_them(tmp_path):
-    file = tmp_path / "accuracy.json"
-    assert versus_report.peer_errors(file) == {}
-    file.write_text('{"ours": {}}')
-    assert versus_report.peer_errors(file) == {}
-    file.write_text('{"peers": {"torch": {"mish": 137.0}}}')
-    assert versus_report.peer_errors(file) == {"torch": {"mish": 137.0}}
+    lost, beside = versus_report.losses(data["cases"], known)
+    assert (0.75, "jax") in [(value, library) for value, _, library in lost], "lost to both kinds, it stands in both lists"
+    assert [library for _, _, library in beside] == ["torch"]
 
 
 @pytest.fixture
 def root(tmp_path, data):
     (tmp_path / "docs").mkdir()
-    (tmp_path / "README.md").write_text(f"before\n{versus_report.MARKS[0]}\nold\n{versus_report.MARKS[1]}\nafter\n")
-    (tmp_path / "docs" / "versus.json").write_text(json.dumps(data))
+    (tmp_path / "README.md").write_text(f"before\n{versus_documents.MARKS[0]}\nold\n{versus_documents.MARKS[1]}\nafter\n")
+    two = {"head": {**data["head"], "threads": 2}, "cases": data["cases"][:3]}
+    (tmp_path / "docs" / "versus.json").write_text(json.dumps({"runs": [data, two]}))
+    peers_found = {"functions": {"mish": {"torch": {"ordinary": 137.0, "ordinary_at": "-20.25"}}}}
+    (tmp_path / "docs" / "accuracy.json").write_text(json.dumps({"peers": peers_found}))
     return tmp_path
 
 
@@ -220,32 +345,57 @@ def test_the_documents_are_written_from_a_file(root, capsys):
     pytest.importorskip("matplotlib")
     assert versus.main(["--report", str(root / "docs" / "versus.json"), "--root", str(root)]) == 0
     readme = (root / "README.md").read_text()
-    assert readme.startswith(f"before\n{versus_report.MARKS[0]}\nMeasured on 1 core of a processor")
-    assert readme.endswith(f"\n{versus_report.MARKS[1]}\nafter\n")
-    assert "old" not in readme
+    assert readme.startswith(f"before\n{versus_documents.MARKS[0]}\nMeasured on 1 core of a processor")
+    assert readme.endswith(f"\n{versus_documents.MARKS[1]}\nafter\n")
+    assert "\nold\n" not in readme
     assert "| `relu` | 2.0 torch | 2.0 torch |  |  |" in readme
     assert "| `tanh` | 2.0 numpy | **0.50** numpy |  | 2.0 torch |" in readme
-    assert "`mish` (torch, 1 case, 0.50)" in readme
+    assert "| `mish` |  | **0.50** torch† |  |  |" in readme
+    assert "`mish` (torch, 1 case, 0.50; float32: 137 ulp at -20.25)" in readme
+    assert "One thread, geometric means over all 7 cases" in readme
+    assert "Two threads, geometric means over all 3 cases" in readme
     document = (root / "docs" / "versus.md").read_text()
-    assert "| tanh 1000000 float64 | 1.0 | 2e+09 | 2e+09 | 2.01e+09 | 4e+09 |" in document
+    assert "| tanh 1000000 float64 | 1.0 | 1.0 | 2e+09 | 2e+09 | 2.01e+09 | 4e+09 |" in document
+    assert "| mish 1000000 float32 | **0.50** | 4.0 | " in document
     assert "- 0.50 mish 1000000 float32" in document
+    assert "- mish float32: torch 137 ulp at -20.25\n" in document
+    assert document.index("## One thread") < document.index("## Two threads") < document.index("## Less exact libraries")
     assert (root / "docs" / "versus.svg").read_text().count("tanh_backward") >= 1
+    assert "Two" not in versus_documents.full([data_of(root)], Known())
 
 
-def test_tables_are_rectangular(data):
-    for text in (versus_report.compact(data, {}), versus_report.full(data, {})):
+def test_what_is_published_is_told_from_the_published_figures():
+    """It is not after new figures in docs/: then `python bench/versus.py --report docs/versus.json` writes it again."""
+    runs = list(versus.runs(SOURCE / "docs" / "versus.json").values())
+    assert (SOURCE / "docs" / "versus.md").read_text() == versus_documents.full(runs, KNOWN)
+    block = (SOURCE / "README.md").read_text().partition(versus_documents.MARKS[0])[2].partition(versus_documents.MARKS[1])[0]
+    assert block == f"\n{versus_documents.compact(runs, KNOWN)}\n"
+
+
+def data_of(root):
+    return versus.runs(root / "docs" / "versus.json")[1]
+
+
+def test_tables_are_rectangular(data, known):
+    for text in (versus_documents.compact([data], known), versus_documents.full([data], known)):
         rows = [line for line in text.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) == 1
 
 
+def test_a_report_needs_its_file(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        versus.main(["--report", str(tmp_path / "none.json")])
+    assert "does not exist" in capsys.readouterr().err
+
+
 def test_what_stands_between_marks_is_replaced(root):
     for text in ("one\ntwo", "three"):
-        versus_report.report.put(root / "README.md", versus_report.MARKS, text)
-    assert (root / "README.md").read_text() == f"before\n{versus_report.MARKS[0]}\nthree\n{versus_report.MARKS[1]}\nafter\n"
+        versus_report.report.put(root / "README.md", versus_documents.MARKS, text)
+    assert (root / "README.md").read_text() == f"before\n{versus_documents.MARKS[0]}\nthree\n{versus_documents.MARKS[1]}\nafter\n"
 
 
 def test_a_readme_without_marks_is_not_touched(root):
     (root / "README.md").write_text("nothing here\n")
     with pytest.raises(ValueError, match="lacks the marks"):
-        versus_report.report.put(root / "README.md", versus_report.MARKS, "text")
+        versus_report.report.put(root / "README.md", versus_documents.MARKS, "text")
     assert (root / "README.md").read_text() == "nothing here\n"
