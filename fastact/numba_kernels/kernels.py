@@ -45,7 +45,7 @@ def stages1(begin, end, count):
     def kernel(out, a, b, c, p, n):
         u, v = stack(out[0], STAGE), stack(out[0], STAGE)
         for start in range(0, n, STAGE):
-            size, x = min(n - start, STAGE), offset(a, start)
+            size, x = STAGE if n - start > STAGE else n - start, offset(a, start)
             each(size, (u, v), begin, x, *first(p, count))
             each(size, (offset(out, start),), end, x, *first(p, count), u, v)
 
@@ -56,7 +56,7 @@ def stages2(begin, end, count):
     def kernel(out, a, b, c, p, n):
         u, v = stack(out[0], STAGE), stack(out[0], STAGE)
         for start in range(0, n, STAGE):
-            size, x, y = min(n - start, STAGE), offset(a, start), offset(b, start)
+            size, x, y = STAGE if n - start > STAGE else n - start, offset(a, start), offset(b, start)
             each(size, (u, v), begin, x, y, *first(p, count))
             each(size, (offset(out, start),), end, x, y, *first(p, count), u, v)
 
