@@ -3,19 +3,19 @@
 Numba by itself would optimise, and translate to machine code, every function that a kernel calls, and once more inside its caller.
 """
 
+import functools
 from types import FunctionType
 
+import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
-from numba.core import compiler
+from numba.core import compiler, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
-from numba.extending import overload
+from numba.core.target_extension import target_override
 
-from fastact.numba_kernels.scalars import dialect
+from fastact.numba_kernels.scalars import dialect, made_intrinsic
+from fastact.numba_kernels.target import NAME, target
 
-OPTIONS = {"error_model": "numpy"}  # and no fastmath, which would break nan, signed zeros and the rounding tricks
 ENTRY = "kernel"  # the name of the C function in its machine code
 
 
@@ -33,67 +33,95 @@ class Part(JITCodeLibrary):
         self._finalized = True
 
 
-class Whole(JITCodeLibrary):
-    """The instructions of a kernel, in which nothing but the C function has a name: all that is inlined into it is gone."""
-
-    def _optimize_final_module(self):
-        for function in self.get_defined_functions():
-            if function.name != ENTRY:
-                function.linkage = "internal"
-        manager, builder = self._codegen._module_pass_manager()
-        manager.run(self._final_module, builder)
-
-
 class PartCompiler(compiler.Compiler):
-    """Numba's compiler, which stops at LLVM's instructions."""
+    """Numba's compiler, which stops at LLVM's instructions, without the passes for what no kernel holds, as closures and arrays."""
+
+    PASSES = (
+        untyped_passes.TranslateByteCode,
+        untyped_passes.FixupArgs,
+        untyped_passes.IRProcessing,
+        untyped_passes.ReconstructSSA,
+        typed_passes.NopythonTypeInference,
+        typed_passes.PreLowerStripPhis,
+        typed_passes.NativeLowering,
+        typed_passes.NoPythonBackend,
+    )
 
     def define_pipelines(self):
         self.state.flags.no_compile = True
+        self.state.type_annotation = None
         self.state.library = Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
-        return super().define_pipelines()
+        manager = compiler.PassManager("kernel")
+        for made in self.PASSES:
+            manager.add_pass(made, made.__name__)
+        manager.finalize()
+        return [manager]
 
-    def _compile_core(self):
-        made = super()._compile_core()._replace(entry_point=[].append)  # a key, by which callers find it: any new built-in method
-        self.state.targetctx.insert_user_function(made.entry_point, made.fndesc, [made.library])
-        return made
+
+def part(function, arguments, returned=None):
+    """The instructions of a function, for arguments of these types."""
+    flags = compiler.Flags()
+    flags.error_model = "numpy"  # and no fastmath, which would break nan, signed zeros and the rounding tricks
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    return compiler.compile_extra(
+        target.typing_context, target.target_context, function, arguments, returned, flags, {}, pipeline_class=PartCompiler
+    )
 
 
 def routine(function):
-    """Make a function with loops callable in compiled code, where it is compiled for float32 or float64, but not inlined."""
+    """Make a function with loops callable in routines and kernels, where it is compiled for float32 or float64, but not inlined."""
 
-    def version(*args):
-        return FunctionType(function.__code__, {**function.__globals__, **dialect(args)}, function.__name__)
+    @functools.cache
+    def version(*kinds):
+        return part(FunctionType(function.__code__, {**function.__globals__, **dialect(kinds)}, function.__name__), kinds)
 
-    overload(function, jit_options={**OPTIONS, "pipeline_class": PartCompiler, "no_cfunc_wrapper": True}, strict=False)(version)
-    return function
+    def define(typing, *kinds):
+        made = version(*kinds)
+
+        def codegen(context, builder, signature, values):
+            context.active_code_library.add_linking_library(made.library)
+            return called(context, builder, made.fndesc, values)
+
+        return made.signature, codegen
+
+    return made_intrinsic(define, function)
+
+
+def called(context, builder, inner, values):
+    """The result of a call, without notice of its status: kernels raise nothing."""
+    callee = context.declare_function(builder.module, inner)
+    return context.call_conv.call_function(builder, callee, inner.restype, inner.argtypes, values)[1]
 
 
 @global_compiler_lock
 def object_code(function, signature):
     """The machine code of a kernel as an object file, in which the C function is named `ENTRY`."""
-    context = cpu_target.target_context
-    flags = compiler.Flags()
-    flags.error_model = OPTIONS["error_model"]
-    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    parts = compiler.compile_extra(
-        cpu_target.typing_context, context, function, signature.args, signature.return_type, flags, {}, pipeline_class=PartCompiler
-    )
-    library = Whole(context.codegen(), ENTRY)
-    library.enable_object_caching()
-    library.add_linking_library(parts.library)
-    library.add_ir_module(c_function(context, parts.fndesc))
-    library.finalize()
-    return library.serialize_using_object_code()[2][0]
+    with target_override(NAME):
+        inner = part(function, signature.args, signature.return_type)
+        module = llvm.parse_assembly(str(c_function(target.target_context, inner.fndesc)))
+    module.link_in(inner.library._get_module_for_linking())
+    for made in module.functions:
+        if made.name != ENTRY and not made.is_declaration:
+            made.linkage = "internal"  # nothing but the C function has a name: all that is inlined into it is gone
+    return optimised(module, target.target_context.codegen()._tm)
+
+
+def optimised(module, machine):
+    """The machine code of a module."""
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = True
+    tuning.slp_vectorization = tuning.loop_unrolling = False  # vectors are unrolled anyway, and what is left takes no time
+    builder = llvm.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)
 
 
 def c_function(context, inner):
-    """A module with the C function, which calls Numba's own and takes no notice of its status: kernels raise nothing."""
+    """A module with the C function, which calls Numba's own."""
     module = context.create_module(ENTRY)
-    callee = context.declare_function(module, inner)
     arguments = [context.get_value_type(kind) for kind in inner.argtypes]
-    nothing = inner.restype == types.void
-    outer = ir.Function(module, ir.FunctionType(ir.VoidType() if nothing else context.get_value_type(inner.restype), arguments), ENTRY)
+    outer = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), ENTRY)
     builder = ir.IRBuilder(outer.append_basic_block())
-    _, result = context.call_conv.call_function(builder, callee, inner.restype, inner.argtypes, outer.args)
-    builder.ret_void() if nothing else builder.ret(result)
+    called(context, builder, inner, outer.args)
+    builder.ret_void()
     return module

@@ -15,8 +15,9 @@ import textwrap
 import numpy as np
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
+
+from fastact.numba_kernels.target import target
 
 SCALARS: dict[object, object] = {}
 """The Python function of every scalar, by the object that stands for it in compiled code."""
@@ -50,7 +51,7 @@ class Number:
 @functools.cache
 def fuses():
     """Whether the machine multiplies and adds in one rounding: elsewhere LLVM would call a function that is 50 times slower."""
-    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    triple, _, features = target.target_context.codegen().magic_tuple()
     return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))
 
 
@@ -229,9 +230,14 @@ def scalar(function):
 
         return result([None] * len(kinds)).type(*kinds), codegen
 
+    made = made_intrinsic(define, function)
+    SCALARS[made] = function
+    return made
+
+
+def made_intrinsic(define, function):
+    """What stands for a function in compiled code: `define` with the function's name and arguments, as Numba asks for it."""
     functools.update_wrapper(define, function)
     first = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_ONLY)
     define.__signature__ = inspect.Signature([first, *inspect.signature(function).parameters.values()])
-    made = intrinsic(define)
-    SCALARS[made] = function
-    return made
+    return intrinsic(define)
