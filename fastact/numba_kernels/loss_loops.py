@@ -9,13 +9,13 @@ from fastact.numba_kernels.primitives import log1p
 from fastact.numba_kernels.row_loops import (
     BLOCK,
     COLUMNS,
-    LANES,
     SUMS,
     add,
     add_lanes,
     column_excess,
     column_tops,
     lane_of,
+    lanes_used,
     row_excess,
     same,
 )
@@ -38,8 +38,8 @@ def weigh_row(cost, x, t, top, n):
 def weigh_columns(x, cost, value, mass, t, n, width, stride, top):
     """The same for each column, added to `value` and `mass`."""
     costs, weights, block = stack(x[0], SUMS), stack(x[0], SUMS), stack(x[0], COLUMNS)
-    each(LANES * width, costs, same, real(0))
-    each(LANES * width, weights, same, real(0))
+    each(lanes_used(n, 0) * width, costs, same, real(0))
+    each(lanes_used(n, 0) * width, weights, same, real(0))
     lost = stack(0.0, COLUMNS)  # of no matter to a cost, which is a sum of few digits
     each(width, lost, same, 0.0)
     for start in range(0, n, BLOCK):
@@ -48,8 +48,8 @@ def weigh_columns(x, cost, value, mass, t, n, width, stride, top):
             each(width, block, cost, offset(x, i * stride), offset(t, i * stride), top, real(0))
             each(width, here, add, here, block)
             each(width, there, add, there, offset(t, i * stride))
-        add_lanes(value, lost, costs, width)
-        add_lanes(mass, lost, weights, width)
+        add_lanes(value, lost, costs, width, lanes_used(n, start))
+        add_lanes(mass, lost, weights, width, lanes_used(n, start))
 
 
 @scalar

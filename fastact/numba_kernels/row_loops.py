@@ -34,7 +34,7 @@ def add_untied(total, e, x, top):
 
 @scalar
 def count_tie(ties, x, top):
-    return ties + (1.0 if x == top else 0.0)
+    return ties + (real(1) if x == top else real(0))
 
 
 @scalar
@@ -94,16 +94,23 @@ def lane_of(lanes, i, width):
     return offset(lanes, (i & (LANES - 1)) * width)
 
 
+@scalar
+def lanes_used(n, start):
+    """How many lanes a block of rows fills: the others would add nothing."""
+    return n - start if n - start < LANES else LANES
+
+
 @routine
-def add_lanes(total, rest, lanes, width):
-    """Add every column's 16 lanes by halving, in the order of `add_up`, to the column's total, and clear them; see `carried`."""
-    half = LANES * width
-    while half > width:
+def add_lanes(total, rest, lanes, width, used):
+    """Add every column's lanes by halving, in the order of `add_up`, to the column's total, and clear them; see `carried`."""
+    half, left = LANES, used
+    while half > 1:
         half >>= 1
-        each(half, lanes, add, lanes, offset(lanes, half))
+        each((left - half) * width, lanes, add, lanes, offset(lanes, half * width))
+        left = half if left > half else left
     each(width, rest, carried, rest, total, lanes)
     each(width, total, add, total, lanes)
-    each(LANES * width, lanes, same, real(0))
+    each(used * width, lanes, same, real(0))
 
 
 @routine
@@ -112,13 +119,13 @@ def normalise_columns(term, finish, y, x, n, width, stride):
     top, _ = column_tops(x, n, width, stride, stack(x[0], COLUMNS), stack(x[0], COLUMNS))
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
-    each(LANES * width, lanes, same, real(0))
+    each(lanes_used(n, 0) * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             terms = offset(y, i * stride)
             each(width, terms, term, offset(x, i * stride), top)
             each(width, lane_of(lanes, i, width), add, lane_of(lanes, i, width), terms)
-        add_lanes(total, rest, lanes, width)
+        add_lanes(total, rest, lanes, width, lanes_used(n, start))
     each(width, top, settled, total, rest)
     for i in range(n):
         each(width, offset(y, i * stride), finish, offset(y, i * stride), top)
@@ -127,20 +134,22 @@ def normalise_columns(term, finish, y, x, n, width, stride):
 @routine
 def column_excess(term, y, x, n, width, stride, top, excess):
     """The same for each column, in the buffer `excess`."""
-    lanes, terms = stack(x[0], SUMS), stack(x[0], COLUMNS)
+    lanes, terms, few = stack(x[0], SUMS), stack(x[0], COLUMNS), stack(x[0], COLUMNS)
     total, rest, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
     each(width, ties, same, 0.0)
-    each(LANES * width, lanes, same, real(0))
+    each(lanes_used(n, 0) * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
+        each(width, few, same, real(0))  # the ties of a block, counted in the type of the data
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             each(width, terms, term, offset(x, i * stride), top)
             each(width, lane_of(lanes, i, width), add_untied, lane_of(lanes, i, width), terms, offset(x, i * stride), top)
-            each(width, ties, count_tie, ties, offset(x, i * stride), top)
+            each(width, few, count_tie, few, offset(x, i * stride), top)
             if not is_null(y):
                 each(width, offset(y, i * stride), same, terms)
-        add_lanes(total, rest, lanes, width)
+        add_lanes(total, rest, lanes, width, lanes_used(n, start))
+        each(width, ties, add, ties, few)
     each(width, excess, less_one, total, rest, ties)
 
 
@@ -150,12 +159,12 @@ def contract_columns(term, finish, out, a, b, n, width, stride):
     total, rest = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
-    each(LANES * width, lanes, same, real(0))
+    each(lanes_used(n, 0) * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             each(width, terms, term, offset(a, i * stride), offset(b, i * stride))
             each(width, lane_of(lanes, i, width), add, lane_of(lanes, i, width), terms)
-        add_lanes(total, rest, lanes, width)
+        add_lanes(total, rest, lanes, width, lanes_used(n, start))
     each(width, terms, settled, total, rest)
     for i in range(n):
         here = i * stride

@@ -44,7 +44,7 @@ class Dispatcher(registry.CPUDispatcher):
 
 
 def refuse(**options):
-    raise TypeError("a kernel cannot hold what Numba itself writes in Python, such as min of a tuple")
+    raise TypeError("a kernel cannot hold what Numba itself writes in Python, such as min(a, b): `a if a < b else b` does")
 
 
 target = Dispatcher.targetdescr
