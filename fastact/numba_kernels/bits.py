@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 from llvmlite import ir
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastact.numba_kernels.compiler import routine as routine  # for the pages of loops
@@ -44,6 +46,20 @@ def product_rest(a, b, ab):
     ah = head(a)
     bh = head(b)
     return ah * bh - ab + ah * (b - bh) + (a - ah) * bh + (a - ah) * (b - bh)
+
+
+@intrinsic
+def prefetch(typing, pointer):
+    """Begin to load the number that is pointed to, and its neighbours, into the nearest cache."""
+
+    def codegen(context, builder, signature, given):
+        place, number = ir.PointerType(ir.IntType(8)), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place, number, number, number])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(call, [builder.bitcast(given[0], place), number(0), number(3), number(1)])  # to read; to keep; data
+        return context.get_dummy_value()
+
+    return types.void(pointer), codegen
 
 
 # ---- bits: each function gets its real arguments as integers of the same width, and returns such an integer ----

@@ -8,10 +8,11 @@ from math import inf
 from operator import add
 from operator import pos as same
 
-from fastact.numba_kernels.bits import real, routine, scalar
+from fastact.numba_kernels.bits import SINGLE, prefetch, real, routine, scalar
 from fastact.numba_kernels.loops import LANES, add_up, each, is_null, largest, null, offset, stack
 
 BLOCK = 1024
+AHEAD = 2  # rows between the one that is computed and the one that begins to be loaded
 COLUMNS = 256  # columns handled together at most ...
 SUMS = LANES * COLUMNS  # ... and the lanes of all of them: lane k of column j at k * width + j
 
@@ -22,19 +23,28 @@ def larger(old, new):
 
 
 @scalar
-def untied(e, x, top):
-    """The term e of an element that is no maximum, 0 for one that is."""
-    return real(0) if x == top else e
+def untied(term, x, top):
+    """The term of an element, what it adds to the sum of a row without its maxima, and to their number."""
+    e = term(x, top)
+    ties = x == top
+    return e, real(0) if ties else e, real(1) if ties else real(0)
 
 
 @scalar
-def add_untied(total, e, x, top):
-    return total + untied(e, x, top)
+def add_term(lane, term, a, b):
+    return lane + term(a, b)
 
 
 @scalar
-def count_tie(ties, x, top):
-    return ties + (real(1) if x == top else real(0))
+def add_term_too(lane, term, x, top):
+    e = term(x, top)
+    return e, lane + e
+
+
+@scalar
+def add_untied(lane, few, term, x, top):
+    e, added, tied = untied(term, x, top)
+    return e, lane + added, few + tied
 
 
 @scalar
@@ -59,20 +69,16 @@ def less_one(total, rest, ties):
 @routine
 def row_excess(term, y, x, top, n):
     """The sum of a row's terms without one maximum; the terms are stored too where `y` is given."""
-    terms, summed = stack(top, BLOCK), stack(top, BLOCK)
-    total = rest = 0.0
-    ties = 0
+    terms, summed, tied = stack(top, BLOCK), stack(top, BLOCK), stack(top, BLOCK)
+    total = rest = ties = 0.0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
-        each(size, terms, term, offset(x, start), top)
-        each(size, summed, untied, terms, offset(x, start), top)
+        to = terms if is_null(y) else offset(y, start)
+        each(size, (to, summed, tied), untied, term, offset(x, start), top)
         block = add_up(summed, size)
         rest = carried(rest, total, block)
         total += block
-        for i in range(start, start + size):
-            ties += 1 if x[i] == top else 0
-        if not is_null(y):
-            each(size, offset(y, start), same, terms)
+        ties += add_up(tied, size)
     return real(less_one(total, rest, ties))
 
 
@@ -80,10 +86,20 @@ def row_excess(term, y, x, top, n):
 
 
 @routine
+def fetch(x, n, width, stride):
+    """Begin to load the elements of a later row, where rows are many and far apart."""
+    if stride > COLUMNS and n >= COLUMNS:
+        later = offset(x, AHEAD * stride)
+        for j in range(0, width, 16 if SINGLE else 8):
+            prefetch(offset(later, j))  # a line of 64 bytes
+
+
+@routine
 def column_tops(x, n, width, stride, top, spare):
     """The maximum of each column, in the first buffer returned; with one buffer LLVM makes slow masked stores of the choice."""
     each(width, top, same, real(-inf))
     for i in range(n):
+        fetch(offset(x, i * stride), n, width, stride)
         each(width, spare, larger, top, offset(x, i * stride))
         top, spare = spare, top
     return top, spare
@@ -122,12 +138,14 @@ def normalise_columns(term, finish, y, x, n, width, stride):
     each(lanes_used(n, 0) * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
-            terms = offset(y, i * stride)
-            each(width, terms, term, offset(x, i * stride), top)
-            each(width, lane_of(lanes, i, width), add, lane_of(lanes, i, width), terms)
+            lane, here = lane_of(lanes, i, width), i * stride
+            fetch(offset(x, here), n, width, stride)
+            fetch(offset(y, here), n, width, stride)
+            each(width, (offset(y, here), lane), add_term_too, lane, term, offset(x, here), top)
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
     each(width, top, settled, total, rest)
     for i in range(n):
+        fetch(offset(y, i * stride), n, width, stride)
         each(width, offset(y, i * stride), finish, offset(y, i * stride), top)
 
 
@@ -143,11 +161,10 @@ def column_excess(term, y, x, n, width, stride, top, excess):
     for start in range(0, n, BLOCK):
         each(width, few, same, real(0))  # the ties of a block, counted in the type of the data
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
-            each(width, terms, term, offset(x, i * stride), top)
-            each(width, lane_of(lanes, i, width), add_untied, lane_of(lanes, i, width), terms, offset(x, i * stride), top)
-            each(width, few, count_tie, few, offset(x, i * stride), top)
-            if not is_null(y):
-                each(width, offset(y, i * stride), same, terms)
+            lane, here = lane_of(lanes, i, width), i * stride
+            fetch(offset(x, here), n, width, stride)
+            to = terms if is_null(y) else offset(y, here)
+            each(width, (to, lane, few), add_untied, lane, few, term, offset(x, here), top)
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
         each(width, ties, add, ties, few)
     each(width, excess, less_one, total, rest, ties)
@@ -155,20 +172,25 @@ def column_excess(term, y, x, n, width, stride, top, excess):
 
 @routine
 def contract_columns(term, finish, out, a, b, n, width, stride):
-    lanes, terms = stack(a[0], SUMS), stack(a[0], COLUMNS)
+    lanes, sums = stack(a[0], SUMS), stack(a[0], COLUMNS)
     total, rest = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
     each(lanes_used(n, 0) * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
-            each(width, terms, term, offset(a, i * stride), offset(b, i * stride))
-            each(width, lane_of(lanes, i, width), add, lane_of(lanes, i, width), terms)
+            lane, here = lane_of(lanes, i, width), i * stride
+            fetch(offset(a, here), n, width, stride)
+            fetch(offset(b, here), n, width, stride)
+            each(width, lane, add_term, lane, term, offset(a, here), offset(b, here))
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
-    each(width, terms, settled, total, rest)
+    each(width, sums, settled, total, rest)
     for i in range(n):
         here = i * stride
-        each(width, offset(out, here), finish, offset(a, here), offset(b, here), terms)
+        fetch(offset(a, here), n, width, stride)
+        fetch(offset(b, here), n, width, stride)
+        fetch(offset(out, here), n, width, stride)
+        each(width, offset(out, here), finish, offset(a, here), offset(b, here), sums)
 
 
 # ---- kernels for both layouts: stride 1 is a single contiguous row -----------------
