@@ -212,9 +212,8 @@ def normalise(term, finish):
             each(n, y, finish, y, type(top)(settled(total, rest)))
         else:
             for j in range(0, width, COLUMNS):
-                normalise_columns(
-                    term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride
-                )
+                here = COLUMNS if width - j > COLUMNS else width - j
+                normalise_columns(term, finish, offset(y, j), offset(x, j), n, here, stride)
 
     return kernel
 
