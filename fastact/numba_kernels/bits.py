@@ -49,17 +49,20 @@ def product_rest(a, b, ab):
 
 
 @intrinsic
-def prefetch(typing, pointer):
-    """Begin to load the number that is pointed to, and its neighbours, into the nearest cache."""
+def prefetch(typing, pointer, count):
+    """Begin to load `count` numbers into the nearest cache, one line of 64 bytes after another."""
 
     def codegen(context, builder, signature, given):
-        place, number = ir.PointerType(ir.IntType(8)), ir.IntType(32)
+        place, number, length = ir.PointerType(ir.IntType(8)), ir.IntType(32), given[1].type
         kind = ir.FunctionType(ir.VoidType(), [place, number, number, number])
-        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(call, [builder.bitcast(given[0], place), number(0), number(3), number(1)])  # to read; to keep; data
+        load = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        line = length(64 * 8 // pointer.dtype.bitwidth)
+        with cgutils.for_range_slice(builder, length(0), given[1], line, length) as (i, _):
+            start = builder.bitcast(builder.gep(given[0], [i]), place)
+            builder.call(load, [start, number(0), number(3), number(1)])  # to read; to keep; data
         return context.get_dummy_value()
 
-    return types.void(pointer), codegen
+    return types.void(pointer, count), codegen
 
 
 # ---- bits: each function gets its real arguments as integers of the same width, and returns such an integer ----

@@ -8,7 +8,7 @@ from math import inf
 from operator import add
 from operator import pos as same
 
-from fastact.numba_kernels.bits import SINGLE, prefetch, real, routine, scalar
+from fastact.numba_kernels.bits import prefetch, real, routine, scalar
 from fastact.numba_kernels.loops import LANES, add_up, each, is_null, largest, null, offset, stack
 
 BLOCK = 1024
@@ -85,21 +85,19 @@ def row_excess(term, y, x, top, n):
 # ---- rows side by side, element i of row j at i * stride + j: 256 columns at a time ----------------------------------------
 
 
-@routine
-def fetch(x, n, width, stride):
-    """Begin to load the elements of a later row, where rows are many and far apart."""
-    if stride > COLUMNS and n >= COLUMNS:
-        later = offset(x, AHEAD * stride)
-        for j in range(0, width, 16 if SINGLE else 8):
-            prefetch(offset(later, j))  # a line of 64 bytes
+@scalar
+def fetched(n, width, stride):
+    """How much of a later row begins to be loaded: all of it where rows are many and far apart, else nothing."""
+    return width if stride > COLUMNS and n >= COLUMNS else 0
 
 
 @routine
 def column_tops(x, n, width, stride, top, spare):
     """The maximum of each column, in the first buffer returned; with one buffer LLVM makes slow masked stores of the choice."""
     each(width, top, same, real(-inf))
+    ahead = fetched(n, width, stride)
     for i in range(n):
-        fetch(offset(x, i * stride), n, width, stride)
+        prefetch(offset(x, (i + AHEAD) * stride), ahead)
         each(width, spare, larger, top, offset(x, i * stride))
         top, spare = spare, top
     return top, spare
@@ -136,16 +134,17 @@ def normalise_columns(term, finish, y, x, n, width, stride):
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
     each(lanes_used(n, 0) * width, lanes, same, real(0))
+    ahead = fetched(n, width, stride)
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             lane, here = lane_of(lanes, i, width), i * stride
-            fetch(offset(x, here), n, width, stride)
-            fetch(offset(y, here), n, width, stride)
+            prefetch(offset(x, (i + AHEAD) * stride), ahead)
+            prefetch(offset(y, (i + AHEAD) * stride), ahead)
             each(width, (offset(y, here), lane), add_term_too, lane, term, offset(x, here), top)
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
     each(width, top, settled, total, rest)
     for i in range(n):
-        fetch(offset(y, i * stride), n, width, stride)
+        prefetch(offset(y, (i + AHEAD) * stride), ahead)
         each(width, offset(y, i * stride), finish, offset(y, i * stride), top)
 
 
@@ -158,11 +157,12 @@ def column_excess(term, y, x, n, width, stride, top, excess):
     each(width, rest, same, 0.0)
     each(width, ties, same, 0.0)
     each(lanes_used(n, 0) * width, lanes, same, real(0))
+    ahead = fetched(n, width, stride)
     for start in range(0, n, BLOCK):
         each(width, few, same, real(0))  # the ties of a block, counted in the type of the data
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             lane, here = lane_of(lanes, i, width), i * stride
-            fetch(offset(x, here), n, width, stride)
+            prefetch(offset(x, (i + AHEAD) * stride), ahead)
             to = terms if is_null(y) else offset(y, here)
             each(width, (to, lane, few), add_untied, lane, few, term, offset(x, here), top)
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
@@ -177,19 +177,20 @@ def contract_columns(term, finish, out, a, b, n, width, stride):
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
     each(lanes_used(n, 0) * width, lanes, same, real(0))
+    ahead = fetched(n, width, stride)
     for start in range(0, n, BLOCK):
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             lane, here = lane_of(lanes, i, width), i * stride
-            fetch(offset(a, here), n, width, stride)
-            fetch(offset(b, here), n, width, stride)
+            prefetch(offset(a, (i + AHEAD) * stride), ahead)
+            prefetch(offset(b, (i + AHEAD) * stride), ahead)
             each(width, lane, add_term, lane, term, offset(a, here), offset(b, here))
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
     each(width, sums, settled, total, rest)
     for i in range(n):
         here = i * stride
-        fetch(offset(a, here), n, width, stride)
-        fetch(offset(b, here), n, width, stride)
-        fetch(offset(out, here), n, width, stride)
+        prefetch(offset(a, (i + AHEAD) * stride), ahead)
+        prefetch(offset(b, (i + AHEAD) * stride), ahead)
+        prefetch(offset(out, (i + AHEAD) * stride), ahead)
         each(width, offset(out, here), finish, offset(a, here), offset(b, here), sums)
 
 
