@@ -95,38 +95,19 @@ cdef inline real log_sigmoid_backward(real grad, real y) noexcept nogil:
 
 
 cdef inline void tanh_begin(real x, real *r, real *s) noexcept nogil:
-    cdef real a, t
-    a = magnitude(x)
-    if real is float:
-        t = nearest(-(a + a), 0)
-        r[0] = fma(whole(t, 0), <real>0.3465735912322998, a)
-    else:
-        t = nearest(a + a, 0)
-        r[0] = minus_ln2_once(a + a, whole(t, 0))
+    cdef real z, t
+    z = at_most(magnitude(x), by_dtype(<real>9.2, <real>20))
+    z = -(z + z)
+    t = nearest(z, 0)
+    r[0] = minus_ln2_once(z, whole(t, 0))
     s[0] = power(t)
 
 cdef inline real tanh_end(real x, real r, real s) noexcept nogil:
-    # float32: 1 - 2/(e**2a + 1) or, for small a, a - a**3/Q by one division; float64: q/(q + 2), q = expm1(2a).
-    cdef real a, v, small, num, den, y
-    a = magnitude(x)
-    if real is float:
-        v = r * r
-        r = r * fma(<real>0.11341993510723114, v, <real>1.703125)
-        v = fma(<real>0.6811279058456421, v, <real>1.703125)
-        s = s * (v - r)
-        small = a - <real>0.74
-        den = v + r + s
-        v = a * a
-        num = by_sign(small, a * v, s + s)
-        den = by_sign(small, fma(fma(<real>-0.005459171254187822, v, <real>1.1999224424362183), v, <real>3.0000064373016357), den)
-        y = num / den
-        y = <real>0 if a > <real>9.1 else y
-        y = by_sign(small, a, <real>1) - y
-    else:
-        r = fma(expm1_core(r), s, s - <real>1)
-        y = r / (r + <real>2)
-        y = <real>1 if a > <real>19.1 else y
-    return with_sign(y, x)
+    # (1 - e) / (1 + e) with e = e**(-2 abs(x)) = s + p s, which is rounded in neither.
+    cdef real p, y
+    p = expm1_core(r)
+    y = with_sign(fma(p, -s, <real>1 - s) / fma(p, s, <real>1 + s), x)
+    return y if x == x else x
 
 cdef inline real tanh(real x) noexcept nogil:
     cdef real u, v

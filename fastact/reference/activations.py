@@ -148,7 +148,7 @@ def log_sigmoid_backward(grad, y):
     return grad * (0 - np.expm1(y))
 
 
-@activation(ulp=(1.5, 2.5), range=(-1, 1), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: 1.0}, cost=0.45,
+@activation(ulp=(2.1, 2.5), range=(-1, 1), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: 1.0}, cost=0.3,
             formula="(exp(x) - exp(-x)) / (exp(x) + exp(-x))", numpy="np.tanh(x)", source="LeCun, Bottou, Orr and Mueller 1998")
 def tanh(x):
     """Hyperbolic tangent, ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
