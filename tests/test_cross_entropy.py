@@ -96,7 +96,16 @@ def test_values_and_gradients(options, dense, dtype, backend):
 @every_type
 def test_outputs_and_layouts(dtype, backend):
     both = namespace(backend).cross_entropy_value_and_grad
-    for shape, axis in [((6, 10), 1), ((10, 6), 0), ((3, 4, 5), 1), ((2, 1030), 1), ((70, 90), 1), ((6, 40), 0), ((2, 1030, 20), 1)]:
+    for shape, axis in [
+        ((6, 10), 1),
+        ((10, 6), 0),
+        ((3, 4, 5), 1),
+        ((2, 1030), 1),
+        ((70, 90), 1),
+        ((20, 130), 1),
+        ((6, 40), 0),
+        ((2, 1030, 20), 1),
+    ]:
         pred = logits(shape, dtype)
         labels = np.random.default_rng(3).integers(0, shape[axis], np.delete(shape, axis))
         value, grad = both(pred, labels, axis=axis)

@@ -11,7 +11,7 @@ import fastact as fa
 every_row = pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
 every_type = pytest.mark.parametrize("dtype", [np.dtype("f4"), np.dtype("f8")], ids=str)
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
-LENGTHS = [1, 2, 3, 10, 15, 16, 17, 63, 64, 65, 66, 67, 1000, 1024, 1025, 2500]
+LENGTHS = [1, 2, 3, 10, 15, 16, 17, 63, 64, 65, 66, 67, 1000, 1024, 1025, 1034, 2500]
 WIDTHS = [1, 2, 15, 16, 17, 63, 64, 65, 130]
 
 
@@ -228,6 +228,20 @@ def test_rows_and_columns_give_the_same_bits(op, dtype, backend):
             strided = [np.repeat(a, 2, axis=-1)[..., ::2] for a in arguments]
             if n >= 64 or backend != "numpy":
                 same(f(*strided, axis=1), want, f"{n} x {width} strided")
+
+
+@pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "numpy"])
+@every_type
+@every_row
+def test_columns_that_are_not_finite(op, dtype, backend):
+    """Narrow columns are taken as one run, whose end is filled up: that touches no neighbour, whatever stands in it."""
+    f = function(backend, op)
+    for n in (10, 17, 40, 1034):
+        arguments = row_sample(op, (19, n), dtype)
+        for x in arguments:
+            x[[0, 5, 18]], x[6], x[12] = -inf, inf, nan
+        want = f(*arguments, axis=1)
+        same(f(*(np.ascontiguousarray(a.T) for a in arguments), axis=0), want.T, n)
 
 
 @every_backend

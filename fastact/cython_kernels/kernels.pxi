@@ -15,8 +15,14 @@ cdef extern from *:
 cdef enum:
     LANES = 16      # partial sums of a row: element i goes to lane i % 16 ...
     BLOCK = 1024    # ... of its block of 1024, and blocks are added in double: the same bits for every layout and thread count
+    ROWS = 8        # contiguous rows that go through a pass together ...
+    NEAR = 256      # ... where they have no more elements than this
     COLUMNS = 256   # columns handled together when the rows stand side by side: narrower pieces of memory are slow to fetch
     STAGE = 256     # numbers for which a scalar in two stages does the first, before it does the second
+    NARROW = 256    # bytes of a row of columns without a gap between them, up to which 16 elements of each are taken at a time ...
+    RUN = 1024      # ... in one run
+    FEW = 16        # columns of no more elements than this leave each lane with one at most, and are taken ...
+    BUNCH = 64      # ... so many at a time
     AHEAD = 2       # rows fetched ahead there: a row of each column is a page or more away, where the hardware does not look
 
 

@@ -45,18 +45,18 @@ cdef inline void weigh_columns(double *value, double *mass, const real *x, const
                                Py_ssize_t width, Py_ssize_t stride, real (*cost)(real, real, real, real) noexcept nogil) noexcept nogil:
     cdef real costs[LANES * COLUMNS]
     cdef real weights[LANES * COLUMNS]
-    cdef Py_ssize_t start, stop, i, g, lane, used
+    cdef Py_ssize_t start, stop, i, g, lane, used, pitch = pitch_of(width, 1)
     for start from 0 <= start < n by BLOCK:
         stop = start + BLOCK if start + BLOCK < n else n
-        used = lanes_used(start, stop)
-        clear(costs, width, used)
-        clear(weights, width, used)
+        used = lanes_used(start, stop, 1)
+        clear(costs, pitch * used)
+        clear(weights, pitch * used)
         for i in range(start, stop):
             for g from 0 <= g < width by LANES:
-                lane = (i % LANES) * COLUMNS + g
+                lane = (i % LANES) * pitch + g
                 add_column_costs(x + i * stride + g, t + i * stride + g, top + g, costs + lane, weights + lane, width - g, cost)
-        add_lanes(value, NULL, costs, width, used)
-        add_lanes(mass, NULL, weights, width, used)
+        add_lanes(value, NULL, costs, width, pitch, used)
+        add_lanes(mass, NULL, weights, width, pitch, used)
 
 
 cdef inline void close_rows(double *values, real *factor, double *mass, const real *top, const real *excess, const real *at_target,
@@ -79,30 +79,39 @@ cdef inline void close_rows(double *values, real *factor, double *mass, const re
         values[j] += z_loss * lse * lse if z_loss != 0 else 0
         factor[j] = <real>(scale * (mass[j] + 2 * z_loss * lse) / (1 + <double>excess[j]))
 
-cdef inline void loss_of_row(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels,
-                             const double *at_label, real z_loss, real scale, Py_ssize_t n,
-                             real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
-                             real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
-    cdef real top = row_top(x, n)
-    cdef real at_target = x[labels[0]] if labels is not NULL else 0
-    cdef double mass = 0
-    cdef real excess, factor
-    cdef Py_ssize_t i
-    values[0] = 0
+cdef inline void loss_of_rows(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels,
+                              const double *at_label, real z_loss, real scale, Py_ssize_t n, Py_ssize_t width,
+                              real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
+                              real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
+    """Up to as many rows as go through a pass together."""
+    cdef real top[ROWS]
+    cdef real excess[ROWS]
+    cdef real factor[ROWS]
+    cdef real at_target[ROWS]
+    cdef double mass[ROWS]
+    cdef real *to
+    cdef Py_ssize_t i, k
+    row_tops(top, x, n, width)
+    for k in range(width):
+        values[k] = 0
+        mass[k] = 0
+        at_target[k] = x[k * n + labels[k]] if labels is not NULL else 0
     if t is not NULL:
-        weigh_row(values, &mass, x, t, top, n, cost)
-    excess = row_excess(grad, x, top, n, term)
-    close_rows(values, &factor, &mass, &top, &excess, &at_target, at_label, z_loss, scale, 1, cost)
-    if grad is NULL:
-        return
-    if t is NULL:
-        for i in range(n):
-            grad[i] = slope(grad[i], 0, factor, scale)
-    else:
-        for i in range(n):
-            grad[i] = slope(grad[i], t[i], factor, scale)
-    if labels is not NULL:
-        grad[labels[0]] -= <real>at_label[0] * scale
+        for k in range(width):
+            weigh_row(values + k, mass + k, x + k * n, t + k * n, top[k], n, cost)
+    for k in range(width):
+        excess[k] = row_excess(grad + k * n if grad is not NULL else NULL, x + k * n, top[k], n, term)
+    close_rows(values, factor, mass, top, excess, at_target, at_label, z_loss, scale, width, cost)
+    for k in range(width if grad is not NULL else 0):
+        to = grad + k * n
+        if t is NULL:
+            for i in range(n):
+                to[i] = slope(to[i], 0, factor[k], scale)
+        else:
+            for i in range(n):
+                to[i] = slope(to[i], t[k * n + i], factor[k], scale)
+        if labels is not NULL:
+            to[labels[k]] -= <real>at_label[k] * scale
 
 cdef inline void finish_slopes(real *grad, const real *t, const real *factor, real scale, Py_ssize_t count,
                                real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
@@ -122,13 +131,13 @@ cdef inline void loss_of_columns(double *values, real *grad, const real *x, cons
                                  const double *at_label, real z_loss, real scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                                  real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
                                  real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
-    cdef real top[COLUMNS]
+    cdef real top[RUN]
     cdef real excess[COLUMNS]
-    cdef real factor[COLUMNS]
+    cdef real factor[RUN]
     cdef real at_target[COLUMNS]
     cdef double mass[COLUMNS]
-    cdef Py_ssize_t i, g, j, full = width - width % LANES
-    column_tops(top, x, n, width, stride)
+    cdef Py_ssize_t i, g, j, some, full, step = step_of(x, n, width, stride)
+    column_tops(top, x, n, width, stride, False)
     for j in range(width):
         values[j] = 0
         mass[j] = 0
@@ -137,16 +146,19 @@ cdef inline void loss_of_columns(double *values, real *grad, const real *x, cons
             at_target[j] = x[labels[j] * stride + j]
     if t is not NULL:
         weigh_columns(values, mass, x, t, top, n, width, stride, cost)
-    column_excess(excess, grad, top, x, n, width, stride, term)
+    column_excess(excess, grad, top, x, n, width, stride, False, term)
     close_rows(values, factor, mass, top, excess, at_target, at_label, z_loss, scale, width, cost)
     if grad is NULL:
         return
-    for i in range(n):
+    repeat(factor, width, step)
+    for i from 0 <= i < n by step:
+        some = run(n - i, step, width)
+        full = some - some % LANES
         for g from 0 <= g < full by LANES:
             finish_slopes(grad + i * stride + g, t + i * stride + g if t is not NULL else NULL, factor + g, scale, LANES, slope)
-        if full < width:
+        if full < some:
             finish_slopes(grad + i * stride + full, t + i * stride + full if t is not NULL else NULL, factor + full, scale,
-                          width - full, slope)
+                          some - full, slope)
     if labels is not NULL:
         for j in range(width):
             grad[labels[j] * stride + j] -= <real>at_label[j] * scale
@@ -155,8 +167,13 @@ cdef inline void row_loss(double *values, real *grad, const real *x, const real 
                           double z_loss, double scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
                           real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
                           real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
-    """The costs of up to 256 rows, and the gradients where `grad` is given, which may be `x`; stride 1 is a single row."""
-    if stride == 1:
-        loss_of_row(values, grad, x, t, labels, at_label, <real>z_loss, <real>scale, n, term, cost, slope)
-    else:
+    """The costs of up to 256 rows, and the gradients where `grad` is given, which may be `x`; stride 1 is rows that follow one another."""
+    cdef Py_ssize_t j = 0, count
+    while stride == 1 and j < width:
+        count = rows_at_once(x, n, width - j, ROWS)
+        loss_of_rows(values + j, grad + j * n if grad is not NULL else NULL, x + j * n, t + j * n if t is not NULL else NULL,
+                     labels + j if labels is not NULL else NULL, at_label + j if at_label is not NULL else NULL, <real>z_loss,
+                     <real>scale, n, count, term, cost, slope)
+        j += count
+    if stride != 1:
         loss_of_columns(values, grad, x, t, labels, at_label, <real>z_loss, <real>scale, n, width, stride, term, cost, slope)

@@ -1,5 +1,26 @@
-# The loops over one contiguous row: a maximum, one pass of terms that are summed in lanes, one pass that finishes. What is done to a
-# group of 16 elements takes their number: called with the constant 16 for all but the last group, it works in registers.
+# The loops over contiguous rows: a maximum, one pass of terms that are summed in lanes, one pass that finishes. Each pass goes over
+# several short rows before the next begins: the last steps of a row, one after another, then run beside the next row's first. What is
+# done to a group of 16 elements takes their number: called with the constant 16 for all but the last group, it works in registers.
+
+cdef inline bint is_short(const real *x, Py_ssize_t n) noexcept nogil:
+    """Whether the last steps of a row take long beside the row; an exponential in double is long itself."""
+    return n <= (NEAR if sizeof(real) == 4 else NEAR // 4)
+
+cdef inline Py_ssize_t rows_at_once(const real *x, Py_ssize_t n, Py_ssize_t left, Py_ssize_t most) noexcept nogil:
+    """How many of the rows that are left go through a pass together."""
+    return 1 if not is_short(x, n) else most if left > most else left
+
+cdef inline void fetch_row(const real *x, Py_ssize_t n) noexcept nogil:
+    """Begin to load a short row that comes in the next turn."""
+    cdef Py_ssize_t i
+    for i from 0 <= i < (n if is_short(x, n) else 0) by 64 // <Py_ssize_t>sizeof(real):
+        prefetch(x + i)
+
+cdef inline void row_tops(real *top, const real *x, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(count):
+        top[k] = row_top(x + k * n, n)
+
 
 cdef inline void store_terms(real *y, const real *x, real top, real *lane, Py_ssize_t count,
                              real (*term)(real, real) noexcept nogil) noexcept nogil:
@@ -11,12 +32,9 @@ cdef inline void store_terms(real *y, const real *x, real top, real *lane, Py_ss
         lane[j] += v[j]
     store(y, v, count)
 
-cdef inline void normalise_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
-                               real (*finish)(real, real) noexcept nogil) noexcept nogil:
-    """Store and sum the terms of a row, then divide them by their sum."""
-    cdef real top = row_top(x, n)
+cdef inline real store_row(real *y, const real *x, real top, Py_ssize_t n, real (*term)(real, real) noexcept nogil) noexcept nogil:
+    """Store the terms of a row; their sum."""
     cdef double total = 0, rest = 0, block
-    cdef real sum
     cdef real lane[LANES]
     cdef Py_ssize_t start, stop, full, i
     for start from 0 <= start < n by BLOCK:
@@ -30,9 +48,24 @@ cdef inline void normalise_row(real *y, const real *x, Py_ssize_t n, real (*term
         block = halve(lane)
         rest = carried(rest, total, block)
         total += block
-    sum = <real>settled(total, rest)
-    for i in range(n):
-        y[i] = finish(y[i], sum)
+    return <real>settled(total, rest)
+
+cdef inline void normalise_rows(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, real (*term)(real, real) noexcept nogil,
+                                real (*finish)(real, real) noexcept nogil) noexcept nogil:
+    """Store and sum the terms of a row, then divide them by their sum."""
+    cdef real top[ROWS]
+    cdef Py_ssize_t j = 0, k, i, count
+    cdef real *to
+    while j < width:
+        count = rows_at_once(x, n, width - j, ROWS)
+        row_tops(top, x + j * n, n, count)
+        for k in range(count):
+            top[k] = store_row(y + (j + k) * n, x + (j + k) * n, top[k], n, term)
+        for k in range(count):
+            to = y + (j + k) * n
+            for i in range(n):
+                to[i] = finish(to[i], top[k])
+        j += count
 
 
 cdef inline void add_excess(real *y, const real *x, real top, real *lane, real *tie, Py_ssize_t count,
@@ -71,18 +104,41 @@ cdef inline real row_excess(real *y, const real *x, real top, Py_ssize_t n, real
         ties += halve(tie)
     return <real>(settled(total, rest) + (ties - 1))
 
-cdef inline void shift_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
-                           real (*sum_up)(real, real) noexcept nogil, real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
-    cdef real top = row_top(x, n)
-    cdef real total = sum_up(top, row_excess(<real *>NULL, x, top, n, term))
-    cdef Py_ssize_t i
-    for i in range(n):
-        y[i] = finish(x[i], top, total)
+cdef inline void shift_rows(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, real (*term)(real, real) noexcept nogil,
+                            real (*sum_up)(real, real) noexcept nogil, real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef real top[ROWS]
+    cdef real total[ROWS]
+    cdef Py_ssize_t j = 0, k, i, count
+    cdef const real *row
+    cdef real *to
+    while j < width:
+        count = rows_at_once(x, n, width - j, ROWS)
+        row_tops(top, x + j * n, n, count)
+        for k in range(count):
+            fetch_row(x + (j + k + count) * n, n)
+            total[k] = row_excess(<real *>NULL, x + (j + k) * n, top[k], n, term)
+        for k in range(count):
+            total[k] = sum_up(top[k], total[k])
+        for k in range(count):
+            row = x + (j + k) * n
+            to = y + (j + k) * n
+            for i in range(n):
+                to[i] = finish(row[i], top[k], total[k])
+        j += count
 
-cdef inline void reduce_row(real *y, const real *x, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
-                            real (*finish)(real, real) noexcept nogil) noexcept nogil:
-    cdef real top = row_top(x, n)
-    y[0] = finish(top, row_excess(<real *>NULL, x, top, n, term))
+cdef inline void reduce_rows(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, real (*term)(real, real) noexcept nogil,
+                             real (*finish)(real, real) noexcept nogil) noexcept nogil:
+    cdef real top[ROWS]
+    cdef real total[ROWS]
+    cdef Py_ssize_t j = 0, k, count
+    while j < width:
+        count = rows_at_once(x, n, width - j, ROWS)
+        row_tops(top, x + j * n, n, count)
+        for k in range(count):
+            total[k] = row_excess(<real *>NULL, x + (j + k) * n, top[k], n, term)
+        for k in range(count):
+            y[j + k] = finish(top[k], total[k])
+        j += count
 
 
 cdef inline void add_products(const real *a, const real *b, real *lane, Py_ssize_t count,
@@ -95,11 +151,9 @@ cdef inline void add_products(const real *a, const real *b, real *lane, Py_ssize
     for j in range(LANES):
         lane[j] += term(v[j], w[j])
 
-cdef inline void contract_row(real *out, const real *a, const real *b, Py_ssize_t n, real (*term)(real, real) noexcept nogil,
-                              real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
-    """Sum the terms of two rows, then combine both rows with that sum."""
+cdef inline real row_product(const real *a, const real *b, Py_ssize_t n, real (*term)(real, real) noexcept nogil) noexcept nogil:
+    """The sum of the terms of two rows."""
     cdef double total = 0, rest = 0, block
-    cdef real sum
     cdef real lane[LANES]
     cdef Py_ssize_t start, stop, full, i
     for start from 0 <= start < n by BLOCK:
@@ -113,15 +167,35 @@ cdef inline void contract_row(real *out, const real *a, const real *b, Py_ssize_
         block = halve(lane)
         rest = carried(rest, total, block)
         total += block
-    sum = <real>settled(total, rest)
-    for i in range(n):
-        out[i] = finish(a[i], b[i], sum)
+    return <real>settled(total, rest)
 
-cdef inline void spread_row(real *out, real a, const real *b, real c, Py_ssize_t n,
-                            real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = finish(a, b[i], c)
+cdef inline void contract_rows(real *out, const real *a, const real *b, Py_ssize_t n, Py_ssize_t width,
+                               real (*term)(real, real) noexcept nogil,
+                               real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    """Sum the terms of two rows, then combine both rows with that sum."""
+    cdef real sums[ROWS]
+    cdef Py_ssize_t j = 0, k, i, count
+    cdef const real *row
+    cdef const real *other
+    cdef real *to
+    while j < width:
+        count = rows_at_once(a, n, width - j, ROWS // 2)
+        for k in range(count):
+            sums[k] = row_product(a + (j + k) * n, b + (j + k) * n, n, term)
+        for k in range(count):
+            row = a + (j + k) * n
+            other = b + (j + k) * n
+            to = out + (j + k) * n
+            for i in range(n):
+                to[i] = finish(row[i], other[i], sums[k])
+        j += count
+
+cdef inline void spread_rows(real *out, const real *a, const real *b, const real *c, Py_ssize_t n, Py_ssize_t width,
+                             real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        for i in range(n):
+            out[j * n + i] = finish(a[j], b[j * n + i], c[j])
 
 
 cdef enum:

@@ -25,7 +25,8 @@ ctypedef void (*loss_kernel)(double *values, void *grad, void *x, void *t, Py_ss
                              double scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil
 
 cdef enum:
-    TOGETHER_AT_MOST = 256      # rows that a kernel takes side by side
+    TOGETHER_AT_MOST = 256      # rows that a kernel takes side by side, or one after another ...
+    SHORT_ENOUGH = 256          # ... of so many elements: a longer row that is to be ignored is worth leaving out
     BESIDE = 16                 # fewer rows side by side are copied to be whole
 
 cdef struct RowLossCall:
@@ -44,11 +45,13 @@ cdef struct RowLossCall:
 
 cdef void clear_ignored(RowLossCall *call, Py_ssize_t row, Py_ssize_t width, char *grad, Py_ssize_t stride) noexcept nogil:
     """Rows whose label is to be ignored cost nothing and have no gradient."""
-    cdef Py_ssize_t size = itemsize(call.rows.dtype), i, j
+    cdef Py_ssize_t size = itemsize(call.rows.dtype), n = call.rows.n if grad is not NULL else 0, i, j
     for j in range(width):
         if call.labels[row + j] < 0:
             call.values[row + j] = 0
-            for i in range(call.rows.n if grad is not NULL else 0):
+            if stride == 1 and n:
+                memset(grad + j * n * size, 0, n * size)
+            for i in range(n if stride > 1 else 0):
                 memset(grad + (i * stride + j) * size, 0, size)
 
 
@@ -94,8 +97,8 @@ cdef void row_loss_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexce
         packed_losses(call, start, stop)
         return
     while start < stop:
-        if call.stride > 1:
-            width = call.rows.inner_count - start % call.rows.inner_count
+        if call.stride > 1 or (call.rows.n <= SHORT_ENOUGH and (call.rows.outer[2] or not call.weighted)):
+            width = call.rows.inner_count - start % call.rows.inner_count if call.stride > 1 else stop - start
             width = width if width < stop - start else stop - start
             width = width if width < TOGETHER_AT_MOST else TOGETHER_AT_MOST
         compute_rows(call, start, width, place(&call.rows, 0, start) if call.wants_gradient else NULL, place(&call.rows, 1, start),

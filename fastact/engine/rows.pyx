@@ -67,6 +67,16 @@ cdef inline Py_ssize_t even_step(RowCall *call, int k, Py_ssize_t row, Py_ssize_
     return call.inner[k] if row % call.inner_count + width <= call.inner_count else 0
 
 
+cdef inline bint adjacent(RowCall *call, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
+    """Whether `width` whole rows follow one another in memory."""
+    cdef Py_ssize_t size = itemsize(call.dtype)
+    cdef int k
+    for k in range(call.operands):
+        if even_step(call, k, row, width) != (call.n * size if call.has_core[k] else size):
+            return False
+    return True
+
+
 cdef inline void transpose(floating *to, Py_ssize_t to_step, const floating *source, Py_ssize_t from_step, Py_ssize_t rows,
                            Py_ssize_t columns) noexcept nogil:
     """to[c * to_step + r] = source[r * from_step + c]; steps in elements."""
@@ -177,14 +187,15 @@ cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexce
 
 cdef void rows_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef RowCall *call = <RowCall *>context
-    cdef Py_ssize_t stride = side_by_side(call), row
+    cdef Py_ssize_t stride = side_by_side(call), row, width
     if stride > 1 and call.inner_count >= 16:
         columns_span(call, start, stop, stride)
     elif call.n < SHORT and stop - start > 1:
         packed_span(call, start, stop)
     elif whole(call):
-        for row in range(start, stop):
-            call_at(call, row, 1, 1)
+        width = stop - start if stop - start > 1 and adjacent(call, start, stop - start) else 1
+        for row from start <= row < stop by width:
+            call_at(call, row, width, 1)
     else:
         buffered_span(call, start, stop)
 

@@ -4,11 +4,10 @@ t, given densely, by label, or both together."""
 import numpy as np
 
 from fastact.numba_kernels.bits import real, routine, scalar
-from fastact.numba_kernels.loops import add_up, each, is_null, largest, offset, stack
-from fastact.numba_kernels.primitives import log1p
-from fastact.numba_kernels.row_loops import (
+from fastact.numba_kernels.column_loops import (
     BLOCK,
     COLUMNS,
+    RUN,
     SUMS,
     add,
     add_lanes,
@@ -16,9 +15,14 @@ from fastact.numba_kernels.row_loops import (
     column_tops,
     lane_of,
     lanes_used,
-    row_excess,
+    repeat,
+    run,
     same,
+    step_of,
 )
+from fastact.numba_kernels.loops import add_up, each, is_null, offset, stack
+from fastact.numba_kernels.primitives import log1p
+from fastact.numba_kernels.row_loops import row_excesses, row_tops
 
 
 @routine
@@ -98,38 +102,46 @@ def row_loss(term, cost, slope):
     def kernel(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride):
         number = type(x[0])
         z_loss, scale = np.float64(number(z_loss)), np.float64(number(scale))
-        top, excess, at_target = stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(x[0], COLUMNS)
+        top, excess, at_target = stack(x[0], RUN), stack(x[0], RUN), stack(x[0], COLUMNS)
         mass = stack(0.0, COLUMNS)
         each(width, values, same, 0.0)
         each(width, mass, same, 0.0)
+        element, row = (stride, 1) if stride > 1 else (1, n)
         if not is_null(labels):
             for j in range(width):
-                at_target[j] = x[labels[j] * stride + j]
+                at_target[j] = x[labels[j] * element + j * row]
         if stride == 1:
-            top[0] = largest(x, n)
+            row_tops(x, n, width, top)
             if not is_null(t):
-                values[0], mass[0] = weigh_row(cost, x, t, top[0], n)
-            excess[0] = row_excess(term, grad, x, top[0], n)
+                for j in range(width):
+                    values[j], mass[j] = weigh_row(cost, offset(x, j * n), offset(t, j * n), top[j], n)
+            row_excesses(term, grad, x, n, width, top, excess)
         else:
-            top, _ = column_tops(x, n, width, stride, top, stack(x[0], COLUMNS))
+            top, _ = column_tops(x, n, width, stride, top, stack(x[0], RUN))
             if not is_null(t):
                 weigh_columns(x, cost, values, mass, t, n, width, stride, top)
             column_excess(term, grad, x, n, width, stride, top, excess)
         close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, scale, width)
         if is_null(grad):
             return
-        for i in range(1 if stride == 1 else n):
-            here = offset(grad, i * stride)
-            if stride == 1 and is_null(t):
-                each(n, here, slope, here, number(0), excess[0], number(scale))
-            elif stride == 1:
-                each(n, here, slope, here, t, excess[0], number(scale))
-            elif is_null(t):
-                each(width, here, slope, here, number(0), excess, number(scale))
-            else:
-                each(width, here, slope, here, offset(t, i * stride), excess, number(scale))
+        if stride == 1:
+            for j in range(width):
+                here = offset(grad, j * n)
+                if is_null(t):
+                    each(n, here, slope, here, number(0), excess[j], number(scale))
+                else:
+                    each(n, here, slope, here, offset(t, j * n), excess[j], number(scale))
+        else:
+            step = step_of(n, width, stride)
+            repeat(excess, width, step)
+            for i in range(0, n, step):
+                here, count = offset(grad, i * stride), run(n - i, step, width)
+                if is_null(t):
+                    each(count, here, slope, here, number(0), excess, number(scale))
+                else:
+                    each(count, here, slope, here, offset(t, i * stride), excess, number(scale))
         if not is_null(labels):
             for j in range(width):
-                grad[labels[j] * stride + j] -= number(at_label[j]) * number(scale)
+                grad[labels[j] * element + j * row] -= number(at_label[j]) * number(scale)
 
     return kernel

@@ -17,7 +17,9 @@ def view(address, dtype, n):
 
 
 def grid(address, dtype, n, width, stride):
-    """`width` rows of n elements that stand side by side, as an array of shape (n, width)."""
+    """`width` rows of n elements that stand side by side, or with stride 1 follow one another, as an array of shape (n, width)."""
+    if stride == 1 < width:
+        return view(address, dtype, width * n).reshape(width, n).T
     flat = view(address, dtype, (n - 1) * stride + width)
     size = flat.itemsize
     return np.lib.stride_tricks.as_strided(flat, (n, width), (stride * size, size))
@@ -64,19 +66,14 @@ def row_kernel(op, dtype, number):
 
 
 def pick_kernel(op, dtype, number):
-    def pieces(address, n, width, stride):
-        if stride == 1:  # whole rows that follow one another
-            return grid(address, dtype, width, n, n).T
-        return grid(address, dtype, n, width, stride)
-
     @silent
     def pick(out, which, x, n, width, stride):
-        view(out, dtype, width)[...], view(which, np.intp, width)[...] = op.reference(pieces(x, n, width, stride), axis=0)
+        view(out, dtype, width)[...], view(which, np.intp, width)[...] = op.reference(grid(x, dtype, n, width, stride), axis=0)
 
     @silent
     def place(out, grad, which, n, width, stride):
         result = op.reference(view(grad, dtype, width), view(which, np.intp, width), n, axis=0)
-        pieces(out, n, width, stride)[...] = result
+        grid(out, dtype, n, width, stride)[...] = result
 
     return ctypes.CFUNCTYPE(None, POINTER, POINTER, POINTER, SIZE, SIZE, SIZE)(place if op.is_backward else pick)
 
