@@ -8,8 +8,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastact.numba_kernels.bits import real, routine, scalar
+from fastact.numba_kernels.column_loops import BLOCK, COLUMNS
 from fastact.numba_kernels.loops import LANES, each, offset, stack
-from fastact.numba_kernels.row_loops import BLOCK, COLUMNS
 
 GROUP = 64  # elements of a row among which one is chosen side by side
 SHORT = 64  # rows of fewer elements are turned, 16 of them and as many columns at a time as this:
