@@ -119,7 +119,7 @@ import ctypes, numpy as np, fastact as fa
 from fastact.register import OPS
 libm = ctypes.CDLL("libm.so.6")
 x = np.linspace(-20, 20, 4001)
-for dtype, bound in (("f4", 5e-6), ("f8", 1e-12)):
+for dtype, bound in (("f4", 8e-6), ("f8", 1e-12)):
     for op in OPS.values():
         if op.kind == "map" and not op.is_backward:
             a = x.astype(dtype)
@@ -138,7 +138,7 @@ print("fine")
 
 def test_other_rounding_modes_are_kept_and_do_no_harm():
     """The modes of x86. The roundings inside a kernel are steered, so a result may lose its last digits, but not more: a reduction that
-    rounds down leaves r up to log(2), where the polynomial of float32 for e**r is good to 1.5e-5, and sigmoid to a quarter of that."""
+    rounds down leaves r up to log(2), where the polynomial of float32 for e**r is good to 1.5e-5, tanh to half of that, sigmoid to a quarter."""
     assert run_python(ROUNDING) == "fine"
 
 
