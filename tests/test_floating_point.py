@@ -138,7 +138,8 @@ print("fine")
 
 def test_other_rounding_modes_are_kept_and_do_no_harm():
     """The modes of x86. The roundings inside a kernel are steered, so a result may lose its last digits, but not more: a reduction that
-    rounds down leaves r up to log(2), where the polynomial of float32 for e**r is good to 1.5e-5, tanh to half of that, sigmoid to a quarter."""
+    rounds down leaves r up to log(2), where the polynomial of float32 for e**r is good to 1.5e-5, tanh to half of that, and sigmoid to
+    a quarter."""
     assert run_python(ROUNDING) == "fine"
 
 

@@ -16,14 +16,18 @@ cdef inline real relu(real x) noexcept nogil:
     return <real>0 if x <= <real>0 else x
 
 cdef inline real relu_backward(real grad, real y) noexcept nogil:
-    return grad * (<real>1 if y > <real>0 else (<real>0 if y <= <real>0 else y))
+    cdef real d
+    d = <real>1 if y > <real>0 else <real>0
+    return grad * (d if y == y else y)
 
 
 cdef inline real leaky_relu(real x, real negative_slope) noexcept nogil:
     return x if x > <real>0 else x * negative_slope
 
 cdef inline real leaky_relu_backward(real grad, real y, real negative_slope) noexcept nogil:
-    return grad * (<real>1 if y > <real>0 else (negative_slope if y <= <real>0 else y))
+    cdef real d
+    d = <real>1 if y > <real>0 else negative_slope
+    return grad * (d if y == y else y)
 
 
 cdef inline real elu(real x, real alpha) noexcept nogil:
@@ -126,8 +130,9 @@ cdef inline real hard_sigmoid(real x) noexcept nogil:
 
 cdef inline real hard_sigmoid_backward(real grad, real y) noexcept nogil:
     cdef real d
-    d = <real>0.16666666666666666 if y > <real>0 else (<real>0 if y <= <real>0 else y)
-    return grad * (<real>0 if y >= <real>1 else d)
+    d = <real>0.16666666666666666 if y > <real>0 else <real>0
+    d = <real>0 if y >= <real>1 else d
+    return grad * (d if y == y else y)
 
 
 cdef inline real hard_tanh(real x, real min_val, real max_val) noexcept nogil:
@@ -137,8 +142,9 @@ cdef inline real hard_tanh(real x, real min_val, real max_val) noexcept nogil:
 
 cdef inline real hard_tanh_backward(real grad, real y, real min_val, real max_val) noexcept nogil:
     cdef real d
-    d = <real>1 if y > min_val else (<real>0 if y <= min_val else y)
-    return grad * (<real>0 if y >= max_val else d)
+    d = <real>1 if y > min_val else <real>0
+    d = <real>0 if y >= max_val else d
+    return grad * (d if y == y else y)
 
 
 cdef inline void softplus_begin(real x, real beta, real *u, real *v) noexcept nogil:
@@ -366,7 +372,9 @@ cdef inline real mish_backward(real grad, real x) noexcept nogil:
 
 
 cdef inline real step(real x, real threshold) noexcept nogil:
-    return <real>1 if x >= threshold else (<real>0 if x < threshold else x)
+    cdef real y
+    y = <real>1 if x >= threshold else <real>0
+    return y if x == x else x
 
 cdef inline real step_backward(real grad, real x, real threshold) noexcept nogil:
     return grad * (<real>0 if x == x else x)

@@ -45,7 +45,8 @@ def relu(x):
 
 @scalar
 def relu_backward(grad, y):
-    return grad * (real(1) if y > real(0) else (real(0) if y <= real(0) else y))
+    d = real(1) if y > real(0) else real(0)
+    return grad * (d if y == y else y)
 
 
 @scalar
@@ -55,7 +56,8 @@ def leaky_relu(x, negative_slope):
 
 @scalar
 def leaky_relu_backward(grad, y, negative_slope):
-    return grad * (real(1) if y > real(0) else (negative_slope if y <= real(0) else y))
+    d = real(1) if y > real(0) else negative_slope
+    return grad * (d if y == y else y)
 
 
 @scalar
@@ -170,8 +172,9 @@ def hard_sigmoid(x):
 
 @scalar
 def hard_sigmoid_backward(grad, y):
-    d = real(0.16666666666666666) if y > real(0) else (real(0) if y <= real(0) else y)
-    return grad * (real(0) if y >= real(1) else d)
+    d = real(0.16666666666666666) if y > real(0) else real(0)
+    d = real(0) if y >= real(1) else d
+    return grad * (d if y == y else y)
 
 
 @scalar
@@ -182,8 +185,9 @@ def hard_tanh(x, min_val, max_val):
 
 @scalar
 def hard_tanh_backward(grad, y, min_val, max_val):
-    d = real(1) if y > min_val else (real(0) if y <= min_val else y)
-    return grad * (real(0) if y >= max_val else d)
+    d = real(1) if y > min_val else real(0)
+    d = real(0) if y >= max_val else d
+    return grad * (d if y == y else y)
 
 
 @scalar
@@ -436,7 +440,8 @@ def mish_backward(grad, x):
 
 @scalar
 def step(x, threshold):
-    return real(1) if x >= threshold else (real(0) if x < threshold else x)
+    y = real(1) if x >= threshold else real(0)
+    return y if x == x else x
 
 
 @scalar

@@ -22,8 +22,8 @@ def prelu_backward_weight(grad, x):
 
 @scalar
 def maxout(x, best):
-    """Whether `x` takes the place of `best`: the first maximum wins, the first nan wins over all."""
-    return x > best or (x != x and best == best)
+    """Whether `x` takes the place of `best`: the first maximum wins, the first nan wins over all. `x <= best` is false beside a nan."""
+    return (not x <= best) and best == best
 
 
 @scalar

@@ -77,13 +77,10 @@ def spot(typing, out, hit, miss, at):
 
 
 @scalar
-def pick_index(takes, x, best, at, here):
-    return here if takes(x, best) else at
-
-
-@scalar
-def pick_value(takes, x, best):
-    return x if takes(x, best) else best
+def picked(takes, x, best, at, here):
+    """The better of two elements, and its index."""
+    better = takes(x, best)
+    return x if better else best, here if better else at
 
 
 @scalar
@@ -116,8 +113,7 @@ def pick_columns(takes, out, which, x, n, width, stride):
     for start in range(0, n, FAR):
         each(width, at, same, real(-1))
         for i in range(start if start else 1, start + FAR if n - start > FAR else n):
-            each(width, at_spare, pick_index, takes, offset(x, i * stride), best, at, real(i - start))
-            each(width, best_spare, pick_value, takes, offset(x, i * stride), best)
+            each(width, (best_spare, at_spare), picked, takes, offset(x, i * stride), best, at, real(i - start))
             best, best_spare = best_spare, best
             at, at_spare = at_spare, at
         each(width, which, widened, which, at, start)
@@ -181,8 +177,7 @@ def pick_short(takes, out, which, x, n, width):
             each(width, best, same, tile)
         for k in range(0 if c else 1, TILE if n > TILE else n):
             column = offset(tile, k * COLUMNS)
-            each(width, at_spare, pick_index, takes, column, best, at, real(start + k))
-            each(width, best_spare, pick_value, takes, column, best)
+            each(width, (best_spare, at_spare), picked, takes, column, best, at, real(start + k))
             best, best_spare = best_spare, best
             at, at_spare = at_spare, at
     each(width, out, same, best)

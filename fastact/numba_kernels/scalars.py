@@ -118,6 +118,8 @@ class Translator:
                 return getattr(self.see(node.value, names), node.attr)
             case ast.UnaryOp(op=ast.USub()):
                 return self.negative(self.see(node.operand, names))
+            case ast.UnaryOp(op=ast.Not()):
+                return self.opposite(self.see(node.operand, names))
             case ast.BinOp(op=sign) | ast.Compare(ops=[sign]) if type(sign) in OPERATORS:
                 sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.left, *node.comparators)
                 return self.combine(sign, *(self.see(side, names) for side in sides))
@@ -157,6 +159,9 @@ class Translator:
 
     def negative(self, value):
         return Number(value.type, self.builder and self.builder.fneg(value.value)) if isinstance(value, Number) else -value
+
+    def opposite(self, value):
+        return Number(value.type, self.builder and self.builder.not_(value.value)) if isinstance(value, Number) else not value
 
     def combine(self, sign, *values):
         """The result of an operator."""
