@@ -121,7 +121,8 @@ def heading(head):
         f"measured: {head['measured']}; in use: {config['backend']} ({config['because']})",
         "backends: " + "; ".join(head["backends"].values()),
         f"about {head['size']:,} numbers of {head['dtype']} a call, in place where the result fits",
-        "x: times as fast as NumPy; ulp: worst error on a sample, of the largest term where terms cancel",
+        "x: times as fast as NumPy; ulp: worst error on a sample, of the largest term where terms cancel; backward with random "
+        "gradients, whose product is rounded too, and losses with their mean",
     ]
     return wrapped(lines + head["notes"])
 

@@ -355,3 +355,17 @@ def test_references_do_not_leak_on_errors(op):
             call()
     after = [sys.getrefcount(thing) for thing in (*arguments, bad, f, f.op)]
     assert all(abs(a - b) < 20 for a, b in zip(after, count, strict=True)), (count, after)
+
+
+def test_a_wrong_axis_names_the_function_and_what_is_allowed():
+    x = np.ones((2, 3))
+    for name in ("softmax", "logsumexp"):
+        f = getattr(fa, name)
+        with pytest.raises(TypeError, match=rf"^{name}: axis=1.5; an int, a tuple of ints or None is required$"):
+            f(x, axis=1.5)
+        with pytest.raises(np.exceptions.AxisError, match=rf"^{name}: axis 5 is out of bounds"):
+            f(x, axis=5)
+    with pytest.raises(np.exceptions.AxisError, match=r"^maxout: axis 5"):
+        fa.maxout(x, axis=5)
+    with pytest.raises(np.exceptions.AxisError, match=r"^cross_entropy: axis 5"):
+        fa.cross_entropy(x, np.zeros(2, int), axis=5)

@@ -392,3 +392,12 @@ def test_direct_reductions_give_what_the_generic_path_gives(dtype, backend):
         room = np.zeros(x.size + 1, dtype)
         x = room[:-1].reshape(shape)
         same(f(x, axis=-1, out=room[1 : 1 + x.size // shape[-1]].reshape(shape[:-1])), f(np.zeros(shape, dtype), axis=-1), "overlap")
+
+
+def test_the_reduction_of_a_masked_array_is_a_plain_one():
+    """A mask as long as the array does not fit the result: it is not seen, as by losses."""
+    x = np.ma.masked_array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]], [[0, 0, 1], [0, 0, 0]])
+    for options in ({}, {"axis": 1}, {"axis": 0, "keepdims": True}):
+        got = fa.logsumexp(x, **options)
+        assert not isinstance(got, np.ma.MaskedArray)
+        assert np.array_equal(got, fa.logsumexp(x.data, **options))

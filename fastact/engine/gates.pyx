@@ -98,7 +98,7 @@ cdef class ChannelFunction(Function):
             return weight.reshape(())
         if x.ndim == 0:
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}, but x is a single number; one weight is required")
-        axis = normalize_axis_index(operator.index(axis) if x.ndim > 1 else 0, x.ndim, "axis")
+        axis = normalize_axis_index(operator.index(axis) if x.ndim > 1 else 0, x.ndim, self.__name__)
         if weight.shape != (x.shape[axis],):
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}; one number, or one per channel along axis {axis}, "
                              f"({x.shape[axis]},), is required")

@@ -132,7 +132,7 @@ cdef class PickFunction(Function):
         dtype = check_dtype(self.__name__, "x", x)
         if x.ndim == 0:
             raise ValueError(f"{self.__name__}: x is a single number; an axis of pieces is required")
-        axis = normalize_axis_index(axis, x.ndim, "axis")
+        axis = normalize_axis_index(axis, x.ndim, self.__name__)
         if x.shape[axis] == 0:
             raise ValueError(f"{self.__name__}: x has shape {x.shape}, no piece along axis {axis}; at least one is required")
         if out is not None and not (isinstance(out, tuple) and len(out) == 2):
@@ -173,7 +173,7 @@ cdef class PickFunction(Function):
             raise ValueError(f"{self.__name__}: pieces={pieces!r}; a whole number >= 1 is required")
         if which.size and not (0 <= which.min() and which.max() < count):
             raise ValueError(f"{self.__name__}: which holds {which.min()} to {which.max()}; 0 to pieces - 1 = {count - 1} is required")
-        axis = normalize_axis_index(axis, grad.ndim + 1, "axis")
+        axis = normalize_axis_index(axis, grad.ndim + 1, self.__name__)
         grad, which = ready(grad, np.float32 if dtype == np.float16 else dtype), ready(which, np.intp)
         if out is None:
             return self.place(grad, which, count, axis, NONE).astype(dtype, copy=False)

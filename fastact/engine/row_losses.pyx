@@ -125,7 +125,7 @@ cdef class RowLossFunction(Function):
         dtype = check_dtype(self.__name__, "pred", pred)
         if pred.ndim == 0:
             raise ValueError(f"{self.__name__}: pred has no axis; at least the axis of classes is required")
-        axis = normalize_axis_index(operator.index(axis), pred.ndim, "axis")
+        axis = normalize_axis_index(operator.index(axis), pred.ndim, self.__name__)
         classes = pred.shape[axis]
         if classes == 0:
             raise ValueError(f"{self.__name__}: pred has shape {pred.shape}, no class along axis {axis}; at least one is required")

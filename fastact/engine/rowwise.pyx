@@ -15,6 +15,7 @@ from fastact.engine.rows cimport RowCall, row_kernel, run_rows
 from fastact.engine.ufuncs cimport add_bfloat16, make_gufunc
 
 import math
+import sys
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -68,7 +69,8 @@ cdef class RowFunction(Function):
             kwargs.pop("dtype", None)
         with np.errstate(all="ignore"):     # casting may overflow
             if not foreign(args):
-                return self.along(tuple([np.asanyarray(a) for a in args]), axis, keepdims, kwargs)
+                arrays = tuple([np.asanyarray(a) for a in args])
+                return self.along(arrays if all(self.cores) else unmasked(arrays), axis, keepdims, kwargs)
             if axis is None or isinstance(axis, tuple):
                 raise TypeError(f"{self.__name__}: axis={axis!r} of a {type(args[0]).__name__}; one axis, given as an int, is required")
             return self.ufunc(*args, axis=axis, **({"keepdims": True} if keepdims else {}), **kwargs)
@@ -92,7 +94,10 @@ cdef class RowFunction(Function):
         if model.ndim == 0 and axis in (None, 0, -1):
             axes = ()
         else:
-            axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, "axis")
+            try:
+                axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, self.__name__)
+            except TypeError:
+                raise TypeError(f"{self.__name__}: axis={axis!r}; an int, a tuple of ints or None is required") from None
         dtype = self.dtype_of(arrays[0])
         if dtype is not None and "dtype" not in kwargs and "signature" not in kwargs and self.arrays > 1:
             kwargs["dtype"] = dtype
@@ -131,6 +136,12 @@ cdef class RowFunction(Function):
             return result if isinstance(result, np.ndarray) and result.ndim else np.asarray(result)[()]
         np.copyto(out, result, casting=kwargs.get("casting", "same_kind"))
         return out
+
+
+cdef tuple unmasked(tuple arrays):
+    """The arrays as they are, but masked ones without their mask, which is as long as they are and does not fit the result."""
+    cdef object ma = sys.modules.get("numpy.ma")    # nobody has one before it is imported
+    return tuple([np.asarray(a) if ma is not None and isinstance(a, ma.MaskedArray) else a for a in arrays])
 
 
 cdef tuple reduced_shape(object model, tuple axes, bint keepdims):
