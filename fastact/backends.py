@@ -255,7 +255,8 @@ def _start():
     reasons = [f"FASTACT_BACKEND={asked}" if asked else "the default"]
     if name == "cython":
         cap = os.environ.get("FASTACT_LEVEL")
-        reasons.append(f"FASTACT_LEVEL={cap}" if cap else f"the best level that was built and that this {cpu.level()} machine runs, of {', '.join(levels())}")
+        best = f"the best level that was built and that this {cpu.level()} machine runs, of {', '.join(levels())}"
+        reasons.append(f"FASTACT_LEVEL={cap}" if cap else best)
     _current, _reason = (name, None), "; ".join(reasons)
     level = cpu.level() if cpu.level() == "native" else best_level()
     choose_half(0 if level == "native" else int(level[1:]))
