@@ -231,3 +231,9 @@ def test_the_register_can_be_told_as_json():
 def test_namespaces_are_not_the_public_functions(backend):
     assert namespace(backend).relu is not fa.relu
     assert fastact.backends.PUBLIC["relu"] is fa.relu
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_threshold_that_is_nan_compares_with_nothing(backend):
+    x = np.array([-1.0, 0.0, 1.0, np.nan], np.float32)
+    assert np.array_equal(namespace(backend).step(x, np.nan), x, equal_nan=True)

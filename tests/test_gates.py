@@ -202,7 +202,7 @@ def test_weights_of_prelu_add_up_row_by_row(shape, dtype, backend):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize(("shape", "axis"), [((3001, 333), 1), ((70, 11000), 1), ((5, 7, 30000), 1), ((300, 3001), 0)], ids=str)
+@pytest.mark.parametrize(("shape", "axis"), [((3001, 333), 1), ((70, 41000), 1), ((5, 7, 90000), 1), ((300, 3001), 0)], ids=str)
 def test_prelu_backward_is_the_same_for_every_number_of_threads(shape, axis, dtype):
     import fastact as fa
 
@@ -214,6 +214,14 @@ def test_prelu_backward_is_the_same_for_every_number_of_threads(shape, axis, dty
             with fa.threads(count):
                 for got, right in zip(fa.prelu_backward(grad, x, w, axis), want, strict=True):
                     same(got, right, f"{count} threads")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_prelu_backward_of_no_channels(backend):
+    dx, dweight = namespace(backend).prelu_backward(np.ones((3, 0), "f4"), np.ones((3, 0), "f4"), np.ones(0, "f4"), axis=1)
+    assert (dx.shape, dweight.shape, dweight.dtype) == ((3, 0), (0,), np.float32)
+    dx, dweight = namespace(backend).prelu_backward(np.ones((0, 3), "f8"), np.ones((0, 3), "f8"), np.ones(1), axis=1)
+    assert (dx.shape, dweight.tolist()) == ((0, 3), [0.0])
 
 
 # ---- maxout -----------------------------------------------------------------------------------------------------------

@@ -372,9 +372,7 @@ cdef inline real mish_backward(real grad, real x) noexcept nogil:
 
 
 cdef inline real step(real x, real threshold) noexcept nogil:
-    cdef real y
-    y = <real>1 if x >= threshold else <real>0
-    return y if x == x else x
+    return <real>1 if x >= threshold else (<real>0 if x < threshold else x)
 
 cdef inline real step_backward(real grad, real x, real threshold) noexcept nogil:
     return grad * (<real>0 if x == x else x)

@@ -1,7 +1,8 @@
 # The same row loops for rows that stand side by side (element i of row j at i * stride + j): up to 256 columns at a time, in groups of
 # 16 columns, with the order of addition of a single row. What is done to a group takes its number of columns, as in row_loops.pxi.
 # Narrow columns without a gap are taken 16 elements of each at a time, as one run of 16 * width: then no group is partly empty.
-# What is missing in their last run is -inf, whose term is 0 (or nan, or a tie, where a whole column is -inf: its results are not finite).
+# What is missing in their last run is -inf, whose term is 0 (or nan, or a tie, where a whole column is -inf: its results are not finite),
+# and 0 where products are summed.
 # Columns of `few` elements, no more than lanes, need neither sums of lanes nor of blocks.
 
 cdef inline Py_ssize_t step_of(const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:

@@ -23,7 +23,7 @@ cdef enum:
     RUN = 1024      # ... in one run
     FEW = 16        # columns of no more elements than this leave each lane with one at most, and are taken ...
     BUNCH = 64      # ... so many at a time
-    AHEAD = 2       # rows fetched ahead there: a row of each column is a page or more away, where the hardware does not look
+    AHEAD = 2       # rows fetched ahead of columns of more: each is a page or more away, where the hardware does not look
 
 
 # ---- map: elementwise -------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ cdef class ChannelFunction(Function):
         call.single = call.channels == 1
         if call.single:     # pieces, that threads can share, are summed apart, and their sums in turn
             call.channels, call.inner = (call.n + PIECE - 1) // PIECE, PIECE
-        count = max(call.channels, 1)
+        count = max(call.channels, 1) if call.single else call.channels
         sums = cnp.PyArray_ZEROS(1, &count, cnp.NPY_DOUBLE, 0)
         total = call.sums = <double *>cnp.PyArray_DATA(sums)
         call.grad, call.x = <char *>cnp.PyArray_DATA(grad), <char *>cnp.PyArray_DATA(x)
@@ -141,7 +141,7 @@ cdef class ChannelFunction(Function):
             return sums
         for k in range(1, call.channels):
             total[0] += total[k]
-        return sums[:1]
+        return sums[:1].copy()      # not a view, which would keep the sums of all pieces
 
     cdef map_kernel terms(self, int dtype) except NULL:
         """The kernel of the terms of the weight's gradient, asked for once per backend."""

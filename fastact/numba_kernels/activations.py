@@ -440,8 +440,7 @@ def mish_backward(grad, x):
 
 @scalar
 def step(x, threshold):
-    y = real(1) if x >= threshold else real(0)
-    return y if x == x else x
+    return real(1) if x >= threshold else (real(0) if x < threshold else x)
 
 
 @scalar
