@@ -269,6 +269,9 @@ cdef void gradient_span(void *context, Py_ssize_t first, Py_ssize_t last) noexce
     if call.inner == 1:
         gradient_columns(call, first, last)
         return
+    if first == 0 and last == call.channels:    # all of them: runs of one block of channels and of the next share pieces
+        gradient_runs(call, 0, call.n)
+        return
     for start from 0 <= start < call.n by call.channels * call.inner:
         gradient_runs(call, start + first * call.inner, min(start + last * call.inner, call.n))
 
