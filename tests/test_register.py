@@ -289,6 +289,13 @@ def test_numba_names_the_missing_scalar(scratch):
         assert word in str(caught.value)
 
 
+def test_numba_names_the_missing_second_stage(monkeypatch):
+    kernels = importlib.import_module("fastact.numba_kernels.kernels")
+    monkeypatch.delattr(importlib.import_module("fastact.numba_kernels.activations"), "softplus_end")
+    with pytest.raises(NotImplementedError, match=r"lacks softplus_end: add `def softplus_end\(x, beta, u, v\)`"):
+        kernels.functions(fa.ops["softplus"])
+
+
 def test_this_folder_lists_no_operations():
     """Tests walk the register: a new operation is tested without a word here."""
     names = {op.name for op in OPS}

@@ -89,7 +89,8 @@ def find(op, suffix=""):
     name = op.name + suffix
     found = getattr(page(op), name, None)
     if found is None:
-        arguments = ", ".join([*op.inputs, *(param.name for param in op.params)])
+        passed = ["u", "v"] if suffix == "_end" else []  # between the stages
+        arguments = ", ".join([*op.inputs, *(param.name for param in op.params), *passed])
         file = f"fastact/numba_kernels/{op.page}.py"
         raise NotImplementedError(f"the Numba wing lacks {name}: add `def {name}({arguments})` to {file}")
     return found
