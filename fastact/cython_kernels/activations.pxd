@@ -4,11 +4,11 @@
 # rule the parts of an exponential, of which `_end` makes the result.
 # Branch-free; a nan input or saved value gives nan. Kinks and limits are those of the reference page.
 
-from fastact.cython_kernels.bits cimport by_dtype, by_sign, flip, fma, head, magnitude, power, product_rest, real, with_sign
+from fastact.cython_kernels.bits cimport by_dtype, by_sign, flip, fma, fma64, head, magnitude, power, product_rest, real, with_sign
 from fastact.cython_kernels.primitives cimport (
-    at_least, at_most, clamp, exp_even, exp_odd, exp_parts, expm1_core, expm1_negative, gate_begin, gate_end, gelu_tanh_core,
-    gelu_tanh_head, gelu_tanh_nearest, gelu_tanh_rest, log1p_exp_begin, log1p_exp_end, lowered, mills_base, mills_rest, minus_ln2,
-    minus_ln2_once, nearest, raised, raised_exp, raised_exp_parts, raised_gauss, whole,
+    at_least, at_most, clamp, exp_even, exp_odd, exp_parts, expm1_core, expm1_negative, expm1_ratio, gate_begin, gate_end,
+    gelu_tanh_core, gelu_tanh_head, gelu_tanh_nearest, gelu_tanh_rest, log1p_exp_begin, log1p_exp_end, lowered, mills_base, mills_rest,
+    minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_gate_ratio, raised_gauss, raised_parts, whole,
 )
 
 
@@ -94,7 +94,7 @@ cdef inline real log_sigmoid(real x) noexcept nogil:
 
 cdef inline real log_sigmoid_backward(real grad, real y) noexcept nogil:
     cdef real d
-    d = expm1_negative(<real>1, y)
+    d = expm1_ratio(y)
     return grad * (<real>0 - (d if y < <real>0 else y))
 
 
@@ -107,10 +107,17 @@ cdef inline void tanh_begin(real x, real *r, real *s) noexcept nogil:
     s[0] = power(t)
 
 cdef inline real tanh_end(real x, real r, real s) noexcept nogil:
-    # (1 - e) / (1 + e) with e = e**(-2 abs(x)) = s + p s, which is rounded in neither.
-    cdef real p, y
-    p = expm1_core(r)
-    y = with_sign(fma(p, -s, <real>1 - s) / fma(p, s, <real>1 + s), x)
+    # (1 - e) / (1 + e), e = e**(-2 abs(x)). float32: e = s + p s, which is rounded in neither; float64: e = s (A + B) / (A - B).
+    cdef real p, q, v, y
+    if real is float:
+        p = expm1_core(r)
+        y = fma(p, -s, <real>1 - s) / fma(p, s, <real>1 + s)
+    else:
+        v = r * r
+        q = exp_odd(r, v)
+        p = exp_even(v)
+        y = fma64(-q, 1 + s, p * (1 - s)) / fma64(p, 1 + s, -q * (1 - s))
+    y = with_sign(y, x)
     return y if x == x else x
 
 cdef inline real tanh(real x) noexcept nogil:
@@ -165,7 +172,7 @@ cdef inline real softplus(real x, real beta) noexcept nogil:
 cdef inline real softplus_backward(real grad, real y, real beta) noexcept nogil:
     cdef real z
     z = beta * -y
-    return grad * (<real>0 - (expm1_negative(<real>1, z) if z < <real>0 else z))
+    return grad * (<real>0 - (expm1_ratio(z) if z < <real>0 else z))
 
 
 cdef inline real softsign(real x) noexcept nogil:
@@ -211,17 +218,21 @@ cdef inline void silu_backward_begin(real grad, real x, real beta, real *p, real
     b = magnitude(beta)
     a = silu_size(x, b)
     z = b * a
-    raised_exp_parts(-z, product_rest(b, a, z), p, s)
+    raised_parts(-z, product_rest(b, a, z), p, s)
 
 cdef inline real silu_backward_end(real grad, real x, real beta, real p, real s) noexcept nogil:
     # At -a the derivative is s (1 - a + a s), s = sigmoid(-a) = q - q s with q = e**-a; at a it is one minus that.
     cdef real b, z, e, d
     b = magnitude(beta)
     z = b * silu_size(x, b)
-    e = fma(p, s, s) / (s + fma(p, s, raised(<real>1)))
-    d = fma(e, z, <real>1 - z) * s
-    d = fma(p, d, d)
-    d = lowered(fma(-d, e, d))
+    if real is float:
+        e = fma(p, s, s) / (s + fma(p, s, raised(<real>1)))
+        d = fma(e, z, <real>1 - z) * s
+        d = fma(p, d, d)
+        d = lowered(fma(-d, e, d))
+    else:
+        s = raised_gate_ratio(p, s)
+        d = lowered(s * fma(lowered(s), z, <real>1 - z))
     d = d if flip(x, beta) < <real>0 else <real>1 - d
     return grad * (d if x == x else x)
 

@@ -149,18 +149,15 @@ cdef inline real scaled_exp(real m, real x, real low, int k) noexcept nogil:
     s = m * s
     return fma(p, s, s)
 
-cdef inline real scaled_exp_plus(real x, real low, int k, real c) noexcept nogil:
-    # 2**k e**(x - low) + c for any size of c > 0: the lesser part of the exponential is added to c first. 0.8 / 0.8 ulp.
-    cdef real p, s
-    exp_parts(x, low, k, &p, &s)
-    return s + fma(p, s, c)
-
-cdef inline void raised_exp_parts(real x, real low, real *p, real *s) noexcept nogil:
-    # p and s of raised(e**(x - low)) = s + p s for x in [-110, 40] / [-768, 600].
+cdef inline void raised_parts(real x, real low, real *p, real *s) noexcept nogil:
+    # Parts of raised(e**(x - low)), x in [-110, 0] / [-768, 0]: s + p s / s (A + B) / (A - B) at r = p.
+    cdef real t
     if real is float:
         exp_parts(x, low, 64, p, s)
     else:
-        exp_parts(x, low, 128, p, s)
+        t = nearest(x, 128)
+        p[0] = minus_ln2(x, whole(t, 128)) - low
+        s[0] = power(t)
 
 cdef inline real raised_exp(real m, real x, real low) noexcept nogil:
     # raised(m e**(x - low)) for x in [-110, 40] / [-768, 600].
@@ -168,13 +165,6 @@ cdef inline real raised_exp(real m, real x, real low) noexcept nogil:
         return scaled_exp(m, x, low, 64)
     else:
         return scaled_exp(m, x, low, 128)
-
-cdef inline real raised_exp_plus_1(real x, real low) noexcept nogil:
-    # raised(e**(x - low) + 1) for x in [-110, 0] / [-768, 0].
-    if real is float:
-        return scaled_exp_plus(x, low, 64, raised(<real>1))
-    else:
-        return scaled_exp_plus(x, low, 128, raised(<real>1))
 
 cdef inline real exp(real x) noexcept nogil:
     # e**x for every x, subnormal results included, scaled in two steps: polynomial / odd-even rational. 1.0 / 1.6 ulp.
@@ -231,6 +221,21 @@ cdef inline real expm1_negative(real m, real x) noexcept nogil:
     s = m * power(t)
     y = fma(r, s, s - m)
     return y + fma(expm1_series(r), r * r * s, fma(r, s, (s - m) - y))
+
+cdef inline real expm1_ratio(real x) noexcept nogil:
+    # e**x - 1 for x <= 0, as expm1_negative but in float64 by the odd-even rational, in .8 of the time. 1.0 / 2.6 ulp.
+    cdef real z, t, s, v, b
+    if real is float:
+        return expm1_negative(<real>1, x)
+    else:
+        z = at_least(x, -37.5)
+        t = nearest(z, 0)
+        z = minus_ln2_once(z, whole(t, 0))
+        s = power(t)
+        v = z * z
+        b = exp_odd(z, v)
+        v = exp_even(v)
+        return fma64(v, s - 1, b * (s + 1)) / (v - b)
 
 
 # ---- log1p ----
@@ -322,6 +327,15 @@ cdef inline real gate_end(real x, real r, real s) noexcept nogil:
         v = exp_even(v)
         den = fma64(v, s + 4.909093465297727e-91, r * (4.909093465297727e-91 - s))
         return fma64(x, v, x * r) / den * 4.909093465297727e-91
+
+cdef inline real raised_gate_ratio(real r, real s) noexcept nogil:
+    # float64: raised(q / (1 + q)), q = e**(x - low) by raised_parts. 2.3 ulp.
+    cdef real v, b
+    v = r * r
+    b = exp_odd(r, v)
+    v = exp_even(v)
+    s = s * (v + b)
+    return s / ((v - b) + lowered(s))
 
 cdef inline real gelu_tanh_nearest(real x, int k) noexcept nogil:
     # float32: t of nearest for -w / ln 2, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9.

@@ -16,6 +16,7 @@ from fastact.numba_kernels.primitives import (
     exp_parts,
     expm1_core,
     expm1_negative,
+    expm1_ratio,
     gate_begin,
     gate_end,
     gelu_tanh_core,
@@ -32,8 +33,9 @@ from fastact.numba_kernels.primitives import (
     nearest,
     raised,
     raised_exp,
-    raised_exp_parts,
+    raised_gate_ratio,
     raised_gauss,
+    raised_parts,
     whole,
 )
 
@@ -133,7 +135,7 @@ def log_sigmoid(x):
 
 @scalar
 def log_sigmoid_backward(grad, y):
-    d = expm1_negative(real(1), y)
+    d = expm1_ratio(y)
     return grad * (real(0) - (d if y < real(0) else y))
 
 
@@ -147,9 +149,16 @@ def tanh_begin(x):
 
 @scalar
 def tanh_end(x, r, s):
-    # (1 - e) / (1 + e) with e = e**(-2 abs(x)) = s + p s, which is rounded in neither.
-    p = expm1_core(r)
-    y = with_sign(fma(p, -s, real(1) - s) / fma(p, s, real(1) + s), x)
+    # (1 - e) / (1 + e), e = e**(-2 abs(x)). float32: e = s + p s, which is rounded in neither; float64: e = s (A + B) / (A - B).
+    if SINGLE:
+        p = expm1_core(r)
+        y = fma(p, -s, real(1) - s) / fma(p, s, real(1) + s)
+    else:
+        v = r * r
+        q = exp_odd(r, v)
+        p = exp_even(v)
+        y = fma(-q, real(1) + s, p * (real(1) - s)) / fma(p, real(1) + s, -q * (real(1) - s))
+    y = with_sign(y, x)
     return y if x == x else x
 
 
@@ -211,7 +220,7 @@ def softplus(x, beta):
 @scalar
 def softplus_backward(grad, y, beta):
     z = beta * -y
-    return grad * (real(0) - (expm1_negative(real(1), z) if z < real(0) else z))
+    return grad * (real(0) - (expm1_ratio(z) if z < real(0) else z))
 
 
 @scalar
@@ -264,7 +273,7 @@ def silu_backward_begin(grad, x, beta):
     b = magnitude(beta)
     a = silu_size(x, b)
     z = b * a
-    return raised_exp_parts(-z, product_rest(b, a, z))
+    return raised_parts(-z, product_rest(b, a, z))
 
 
 @scalar
@@ -272,10 +281,14 @@ def silu_backward_end(grad, x, beta, p, s):
     # At -a the derivative is s (1 - a + a s), s = sigmoid(-a) = q - q s with q = e**-a; at a it is one minus that.
     b = magnitude(beta)
     z = b * silu_size(x, b)
-    e = fma(p, s, s) / (s + fma(p, s, raised(real(1))))
-    d = fma(e, z, real(1) - z) * s
-    d = fma(p, d, d)
-    d = lowered(fma(-d, e, d))
+    if SINGLE:
+        e = fma(p, s, s) / (s + fma(p, s, raised(real(1))))
+        d = fma(e, z, real(1) - z) * s
+        d = fma(p, d, d)
+        d = lowered(fma(-d, e, d))
+    else:
+        s = raised_gate_ratio(p, s)
+        d = lowered(s * fma(lowered(s), z, real(1) - z))
     d = d if flip(x, beta) < real(0) else real(1) - d
     return grad * (d if x == x else x)
 
