@@ -2,7 +2,7 @@
 """Packing: brings strided and half-precision data to the kernels in blocks on the stack, so that every path gives the same bits."""
 
 
-from fastact.engine.threads cimport run_spans
+from fastact.engine.threads cimport GRAIN, run_spans
 
 cdef extern from "half.h" nogil:
     ctypedef unsigned short uint16_t
@@ -14,7 +14,6 @@ cdef extern from "half.h" nogil:
 
 cdef enum:
     BLOCK = 512     # elements packed at a time: four buffers of doubles are 16 KiB of stack
-    GRAIN = 1024    # threads split calls at multiples of this, whole cache lines
 
 ctypedef fused word:
     unsigned short

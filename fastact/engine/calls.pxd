@@ -1,4 +1,4 @@
-"""Reading the arguments of a direct call, for the elementwise and the row functions."""
+"""Reading the arguments of a direct call, and the checks that the generic paths share."""
 
 cimport numpy as cnp
 from cpython.object cimport PyObject, PyTypeObject
@@ -10,6 +10,10 @@ ctypedef object (*vectorcall)(object callable, PyObject *const *args, size_t nar
 cdef extern from "Python.h":
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf) nogil
     PyTypeObject *Py_TYPE(PyObject *object) nogil
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
+    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
+    bint PyLong_CheckExact(PyObject *)
+    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
 
 cdef inline bint tidy(PyObject *value) noexcept:
     """An exact ndarray in the machine's own layout: at least one dimension, C order, aligned, native."""

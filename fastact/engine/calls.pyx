@@ -17,10 +17,6 @@ cdef extern from "Python.h":
     unsigned long Py_TPFLAGS_HAVE_VECTORCALL
     void *PyVectorcall_Call
     void PyType_Modified(PyTypeObject *)
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
-    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
-    bint PyLong_CheckExact(PyObject *)
-    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
 
 cnp.import_array()
 

@@ -7,30 +7,26 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, params_of, run_map
 from fastact.engine.calls cimport (
-    PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall,
-    only_known, output, real_dtype, slow, tidy_dtype, vectorcall,
+    PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall,
+    only_known, output, slow, tidy_dtype, vectorcall,
 )
 from fastact.engine.function cimport Function
-from fastact.engine.ufuncs cimport add_bfloat16, make_ufunc
+from fastact.engine.threads cimport KEEP_GIL
+from fastact.engine.ufuncs cimport UFUNC_OPTIONS, dtype_of, make_ufunc
 
 import numpy as np
 
 cdef extern from "Python.h":
     bint PyFloat_CheckExact(PyObject *)
-    bint PyLong_CheckExact(PyObject *)
     double PyFloat_AS_DOUBLE(PyObject *)
     double PyLong_AsDouble(PyObject *) except? -1
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
-    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
 
 cnp.import_array()
 
 cdef enum:
     SMALL = 512         # elements below which it does not pay to align the call to cache lines
-    KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
 cdef PyObject *OUT = <PyObject *>"out"
 cdef PyObject *NONE = <PyObject *>None
-cdef tuple UFUNC_OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "signature")
 
 
 cdef class MapFunction(Function):
@@ -57,21 +53,12 @@ cdef class MapFunction(Function):
             arrays = tuple([np.asanyarray(a) for a in arrays])
             dtype = None if "signature" in kwargs else kwargs.pop("dtype", None)
             if dtype is None and "signature" not in kwargs:
-                dtype = self.dtype_of(arrays[0])   # the first array decides, whatever the others are
+                dtype = dtype_of(self, self.ufunc, arrays[0])   # the first array decides, whatever the others are
             if dtype is not None:
                 kwargs["signature"] = (dtype,) * self.arrays + (np.float64,) * self.params + (dtype,)
             params = [np.asarray(p, dtype=np.float64) for p in params]
         with np.errstate(all="ignore"):     # casting may overflow
             return self.ufunc(*arrays, *params, **kwargs)
-
-    cdef object dtype_of(self, object array):
-        """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
-        if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
-            if not self.brain:
-                add_bfloat16(self, self.ufunc, array.dtype)
-                self.brain = array.dtype.num
-            return array.dtype
-        return real_dtype(array)
 
     def __call__(self, *args, **kwargs):
         """As declared in the function's signature; Python calls `direct` in its place."""

@@ -12,8 +12,8 @@ from fastact.engine.calls cimport (
     read_options, ready, slow, vectorcall,
 )
 from fastact.engine.function cimport Function
-from fastact.engine.threads cimport run_spans
-from fastact.engine.ufuncs cimport make_ufunc
+from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
+from fastact.engine.ufuncs cimport UFUNC_OPTIONS, make_ufunc
 
 import math
 import operator
@@ -29,9 +29,6 @@ cdef enum:
     PIECE = 512     # elements computed at a time, with a weight for each
     LINES = 1024    # elements of a gradient computed at a time, where channels stand side by side ...
     WIDE = 256      # ... of so many of them at most
-    KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
-    GRAIN = 1024    # threads split calls at multiples of this
-cdef tuple OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "signature")
 
 
 cdef struct ChannelCall:
@@ -71,7 +68,7 @@ cdef class ChannelFunction(Function):
     def generic(self, tuple args, dict kwargs):
         """Everything that is not a plain call: through the ufunc."""
         args, axis = take_axis(self, args, kwargs)
-        only_known(self.__name__, kwargs, ("axis", *OPTIONS))
+        only_known(self.__name__, kwargs, ("axis", *UFUNC_OPTIONS))
         check_out(self.__name__, kwargs.get("out"), [args[0]])
         if not self.op.is_backward:
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])

@@ -8,11 +8,11 @@ from libc.string cimport memcmp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
-    Options, Py_TYPE, PyVectorcall_NARGS, disjoint, inherit_doc, install_vectorcall, is_ready, only_known, plain, read_axis, read_options,
-    ready, slow, vectorcall,
+    Options, Py_TYPE, PyLong_AsSsize_t, PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, disjoint, inherit_doc,
+    install_vectorcall, is_ready, only_known, plain, read_axis, read_options, ready, slow, vectorcall,
 )
 from fastact.engine.function cimport Function
-from fastact.engine.threads cimport run_spans
+from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
 
 import operator
 
@@ -25,16 +25,10 @@ from fastact.engine.losses import check_dtype, gradient_target
 cnp.import_array()
 
 cdef extern from "Python.h":
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *)
-    PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
     bint PyTuple_CheckExact(PyObject *)
-    bint PyLong_CheckExact(PyObject *)
-    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
 
 cdef enum:
     SHORT = 64          # of shorter rows a thread gets many
-    KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
-    GRAIN = 1024        # threads split the indices to be checked at multiples of this
     MOST_AXES = 65      # one more than NumPy allows
 cdef PyObject *NONE = <PyObject *>None
 cdef PyObject *AXIS = <PyObject *>"axis"     # interned, as the names of keywords are

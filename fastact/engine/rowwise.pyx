@@ -8,11 +8,12 @@ cimport numpy as cnp
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
     Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, plain,
-    read_axis, read_options, real_dtype, slow, slow_call, vectorcall,
+    read_axis, read_options, slow, slow_call, vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
-from fastact.engine.ufuncs cimport add_bfloat16, make_gufunc
+from fastact.engine.threads cimport KEEP_GIL
+from fastact.engine.ufuncs cimport dtype_of, make_gufunc
 
 import math
 import sys
@@ -26,8 +27,6 @@ cdef extern from "Python.h":
 
 cnp.import_array()
 
-cdef enum:
-    KEEP_GIL = 2000     # nanoseconds of work below which giving up the interpreter lock costs more than it frees
 cdef PyObject *NONE = <PyObject *>None
 cdef tuple GUFUNC_OPTIONS = ("out", "dtype", "casting", "order", "subok", "signature")
 
@@ -75,15 +74,6 @@ cdef class RowFunction(Function):
                 raise TypeError(f"{self.__name__}: axis={axis!r} of a {type(args[0]).__name__}; one axis, given as an int, is required")
             return self.ufunc(*args, axis=axis, **({"keepdims": True} if keepdims else {}), **kwargs)
 
-    cdef object dtype_of(self, object array):
-        """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
-        if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
-            if not self.brain:
-                add_bfloat16(self, self.ufunc, array.dtype)
-                self.brain = array.dtype.num
-            return array.dtype
-        return real_dtype(array)
-
     def __call__(self, *args, **kwargs):
         """As declared in the function's signature; Python calls `direct` in its place."""
         return self.generic(args, kwargs)
@@ -98,7 +88,7 @@ cdef class RowFunction(Function):
                 axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, self.__name__)
             except TypeError:
                 raise TypeError(f"{self.__name__}: axis={axis!r}; an int, a tuple of ints or None is required") from None
-        dtype = self.dtype_of(arrays[0])
+        dtype = dtype_of(self, self.ufunc, arrays[0])
         if dtype is not None and "dtype" not in kwargs and "signature" not in kwargs and self.arrays > 1:
             kwargs["dtype"] = dtype
         arrays = tuple([a if core else reduced(self.__name__, a, model, axes) for a, core in zip(arrays, self.cores)])

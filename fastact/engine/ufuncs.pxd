@@ -1,7 +1,9 @@
-"""Making the ufunc or gufunc behind a function."""
+"""Making the ufunc or gufunc behind a function, and the dtypes it computes in."""
 
 from fastact.engine.function cimport Function
 
+cdef tuple UFUNC_OPTIONS      # the keywords that a ufunc takes
+
 cdef object make_ufunc(Function function)
 cdef object make_gufunc(Function function)
-cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1
+cdef object dtype_of(Function function, object ufunc, object array)

@@ -9,6 +9,7 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 
 from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, MapCall, itemsize, map_kernel, run_map, scatter
+from fastact.engine.calls cimport real_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, row_kernel, run_rows
 
@@ -37,6 +38,7 @@ cdef struct Loop:
     double cost
 
 
+cdef tuple UFUNC_OPTIONS = ("out", "where", "dtype", "casting", "order", "subok", "signature")
 _alive = []     # ufuncs hold bare pointers: what they point to lives as long as the process
 
 
@@ -198,6 +200,16 @@ cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1:
         loop.has_core[k] = core[k] == "(n)"
     cnp.PyUFunc_RegisterLoopForType(ufunc, dtype.num, <cnp.PyUFuncGenericFunction>(row_loop if function.op.core else map_loop), types, loop)
     return 0
+
+
+cdef object dtype_of(Function function, object ufunc, object array):
+    """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
+    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
+        if not function.brain:
+            add_bfloat16(function, ufunc, array.dtype)
+            function.brain = array.dtype.num
+        return array.dtype
+    return real_dtype(array)
 
 
 cdef object make_ufunc(Function function):
