@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 import fastact as fa
 from fastact import measure
 from fastact.backends import levels
-from fastact.register import REQUIRED, public_ops
+from fastact.measure import defaults, public_name
 
 inf, nan = float("inf"), float("nan")
 ROOT = pathlib.Path(fa.__file__).parent
@@ -26,12 +27,21 @@ FORWARD_MAPS = [op for op in MAPS if not op.is_backward]
 ROWS = [op for op in OPS if op.kind == "rows"]
 LOSSES = [op for op in OPS if op.page == "losses"]
 DTYPES = ["float16", "float32", "float64"]
+WIDE_TYPES = [np.dtype("f4"), np.dtype("f8")]
 INTEGERS = [np.dtype(c) for c in "?bBhHiIlLqQ"]
-
-
-def public_name(op):
-    """The public name of an operation: a loss's gradient is public together with its value."""
-    return next(name for name, other in public_ops().items() if other is op)
+ROW_LENGTHS = [1, 2, 3, 10, 15, 16, 17, 63, 64, 65, 66, 67, 1000, 1024, 1025, 1034, 2500]
+TURNED = (
+    np.asfortranarray,
+    lambda a: np.repeat(a, 2, -1)[..., ::2],
+    lambda a: a[::-1].copy()[::-1],
+    lambda a: a.astype(a.dtype.newbyteorder()),
+)
+"""Each gives an array of the same numbers, laid out in memory in another way."""
+every_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+every_map = pytest.mark.parametrize("op", MAPS, ids=lambda op: op.name)
+every_row = pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
 
 
 def namespace(backend):
@@ -42,10 +52,6 @@ def namespace(backend):
 
 def function(backend, op):
     return getattr(namespace(backend), public_name(op))
-
-
-def defaults(op):
-    return {p.name: p.default for p in op.params if p.default is not REQUIRED}
 
 
 def settings(op):

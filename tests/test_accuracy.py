@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from support import BACKENDS, FUSED, SOURCE, namespace
+from support import BACKENDS, FUSED, SOURCE, every_map, namespace
 
 import fastact as fa
 from fastact import __main__ as command
@@ -23,7 +23,6 @@ COARSE = 2**16 + 1
 COMPILED = [*FUSED, *(name for name in BACKENDS if name not in (*FUSED, "numpy"))]
 """Every backend and level that is promised to be so exact; those first that give the same bits."""
 PUBLISHED = json.loads((SOURCE / "docs" / "accuracy.json").read_text(encoding="utf-8"))["elementwise"]
-every_map = pytest.mark.parametrize("op", MAPS, ids=lambda op: op.name)
 
 
 def swept(op, dtype="float32", stride=COARSE, backend="cython", others=(), function=None, folder=None):

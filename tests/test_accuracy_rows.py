@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from support import BACKENDS, FUSED, ROWS, namespace
+from support import BACKENDS, FUSED, every_row, namespace
 
 import fastact as fa
 from fastact import __main__ as command
@@ -13,7 +13,6 @@ from fastact.accuracy import functions
 
 COMPILED = [*FUSED, *(name for name in BACKENDS if name not in (*FUSED, "numpy"))]
 LENGTHS = (1, 2, 10, 129, 1025)
-every_row = pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
 
 
 @pytest.fixture(autouse=True)

@@ -4,15 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
-from support import BACKENDS, DTYPES, INTEGERS, MAPS, defaults, function, inputs, same, sample, settings
+from support import BACKENDS, DTYPES, INTEGERS, MAPS, defaults, every_map, every_type, function, inputs, same, sample, settings
 
 import fastact as fa
 from fastact.register import public_ops
 
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
-every_map = pytest.mark.parametrize("op", MAPS, ids=lambda op: op.name)
 with_params = pytest.mark.parametrize("op", [op for op in MAPS if op.params], ids=lambda op: op.name)
-every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
 
 
 # ---- parameters -------------------------------------------------------------------------------------------------------

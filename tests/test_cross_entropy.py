@@ -4,12 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from support import BACKENDS, DTYPES, FUSED, inf, namespace, nan, same, wide
+from support import FUSED, compute_type, every_backend, every_type, inf, namespace, nan, same, wide
 
 import fastact as fa
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
-every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
 OPTIONS = [
     {},
     {"label_smoothing": 0.1},
@@ -21,10 +19,6 @@ OPTIONS = [
 ]
 SHAPES = [((5,), 0), ((1, 1), -1), ((7, 10), -1), ((7, 10), 1), ((10, 7), 0), ((3, 6, 4), 1), ((2, 3, 4, 5), -2), ((3, 1500), 1)]
 SHAPES += [((6, 40), 0), ((2, 5, 300), 1)]  # rows side by side
-
-
-def value_type(dtype):
-    return np.float64 if dtype == np.float64 else np.float32
 
 
 def truth(pred, target, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"):
@@ -80,9 +74,9 @@ def test_values_and_gradients(options, dense, dtype, backend):
             parts = {r: truth(pred, target, axis, reduction=r, **given) for r in ("none", "sum", "mean")}
         for reduction, (value, grad) in parts.items():
             got = lib.cross_entropy(pred, target, axis=axis, reduction=reduction, **given)
-            assert got.dtype == value_type(dtype)
+            assert got.dtype == compute_type(dtype)
             assert got.shape == np.shape(value)
-            fine = 40 * float(np.finfo(value_type(dtype)).eps)
+            fine = 40 * float(np.finfo(compute_type(dtype)).eps)
             assert np.allclose(got, np.asarray(value, float), rtol=fine, atol=fine * 10, equal_nan=True), (shape, reduction)
             again, slope = lib.cross_entropy_value_and_grad(pred, target, axis=axis, reduction=reduction, **given)
             same(again, got, "the value beside the gradient")

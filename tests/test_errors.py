@@ -5,13 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from support import BACKENDS, LOSSES, MAPS, OPS, ROWS, defaults, function, public_name, row_sample, sample
+from support import LOSSES, MAPS, OPS, ROWS, defaults, every_backend, every_op, function, public_name, row_sample, sample
 
 import fastact as fa
 
 F4 = np.dtype("f4")
-every_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def correct(op):

@@ -4,12 +4,10 @@ import subprocess
 
 import numpy as np
 import pytest
-from support import BACKENDS, LOSSES, MAPS, ROOT, ROWS, function, inf, inputs, nan, run_python, specials
+from support import LOSSES, MAPS, ROOT, ROWS, every_backend, every_type, function, inf, inputs, nan, run_python, specials
 
 import fastact as fa
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
-every_type = pytest.mark.parametrize("dtype", [np.dtype("f2"), np.dtype("f4"), np.dtype("f8")], ids=str)
 ROWS_OF_TROUBLE = [[inf, 1], [-inf, -inf], [inf, inf], [nan, 1], [6e4, -6e4], [1e-7, 0], [-inf, 0]]
 
 

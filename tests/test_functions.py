@@ -10,7 +10,7 @@ import pydoc
 
 import numpy as np
 import pytest
-from support import BACKENDS, OPS, defaults, function, namespace, public_name, run_python
+from support import BACKENDS, OPS, defaults, every_op, function, namespace, public_name, run_python
 
 import fastact as fa
 import fastact.backends
@@ -18,7 +18,6 @@ from fastact.register import REQUIRED, public_ops
 
 NAMES = list(public_ops())
 every_name = pytest.mark.parametrize("name", NAMES)
-every_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 
 
 def test_the_package_exports_every_function():

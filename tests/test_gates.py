@@ -2,18 +2,10 @@
 
 import numpy as np
 import pytest
-from support import BACKENDS, DTYPES, FUSED, INTEGERS, exact, inf, namespace, nan, points, same, specials, wide
+from support import BACKENDS, FUSED, INTEGERS, TURNED, every_backend, every_type, exact, inf, namespace, nan, points, same, specials, wide
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
-every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
 SHAPES = [((5,), 0), ((5,), 1), ((4, 5), 1), ((4, 5), 0), ((4, 5), -1), ((3, 4, 5), 1), ((3, 4, 5), -3), ((2, 3, 4, 5), 3)]
 SHAPES += [((1, 1), 1), ((700, 3), 1)]
-TURNS = (
-    np.asfortranarray,
-    lambda a: np.repeat(a, 2, -1)[..., ::2],
-    lambda a: a[::-1].copy()[::-1],
-    lambda a: a.astype(a.dtype.newbyteorder()),
-)
 
 
 def data(shape, dtype, axis, seed=1):
@@ -88,7 +80,7 @@ def test_prelu_paths(dtype, backend):
     grad, x, weight = data((6, 37), dtype, 1)
     want = lib.prelu(x, weight)
     wants = lib.prelu_backward(grad, x, weight)
-    for turn in TURNS:
+    for turn in TURNED:
         same(lib.prelu(turn(x), turn(weight)), want)
         for got, right in zip(lib.prelu_backward(turn(grad), turn(x), turn(weight)), wants, strict=True):
             same(got, right)

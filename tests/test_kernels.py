@@ -9,7 +9,9 @@ from support import (
     FORWARD_MAPS,
     FUSED,
     MAPS,
+    WIDE_TYPES,
     compute_type,
+    every_map,
     exact,
     function,
     inf,
@@ -24,8 +26,6 @@ from support import (
 )
 
 COMPILED = [name for name in BACKENDS if name != "numpy"]
-WIDE_TYPES = [np.dtype("f4"), np.dtype("f8")]
-every_map = pytest.mark.parametrize("op", MAPS, ids=lambda op: op.name)
 every_type = pytest.mark.parametrize("dtype", WIDE_TYPES, ids=str)
 
 
@@ -87,7 +87,7 @@ def test_gradient_scales_the_slope(op, dtype, backend):
     error = np.abs(wide(got) - wide(grad[keep]) * true[keep])
     unit = float(np.finfo(dtype).eps) * np.abs(wide(grad[keep])) * term[keep]
     limit = max(bound(op, dtype), 0.5) + 2
-    assert (error <= limit * unit + float(np.finfo(dtype).smallest_subnormal)).all(), (grad[keep][np.argmax(error / unit)])
+    assert (error <= limit * unit + float(np.finfo(dtype).smallest_subnormal)).all(), grad[keep][np.argmax(error / unit)]
 
 
 @every_type

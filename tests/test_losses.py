@@ -2,24 +2,30 @@
 
 import numpy as np
 import pytest
-from support import BACKENDS, DTYPES, FUSED, INTEGERS, LOSSES, defaults, exact, inf, namespace, nan, same, settings, ulp, wide
+from support import (
+    DTYPES,
+    FUSED,
+    INTEGERS,
+    LOSSES,
+    TURNED,
+    compute_type,
+    defaults,
+    every_backend,
+    every_type,
+    exact,
+    inf,
+    namespace,
+    nan,
+    same,
+    settings,
+    ulp,
+    wide,
+)
 
 import fastact as fa
 
 VALUES = [op for op in LOSSES if op.kind == "loss" and not op.is_backward]
 every_loss = pytest.mark.parametrize("op", VALUES, ids=lambda op: op.name)
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
-every_type = pytest.mark.parametrize("dtype", [np.dtype(name) for name in DTYPES], ids=str)
-TURNS = (
-    np.asfortranarray,
-    lambda a: np.repeat(a, 2, -1)[..., ::2],
-    lambda a: a[::-1].copy()[::-1],
-    lambda a: a.astype(a.dtype.newbyteorder()),
-)
-
-
-def value_type(dtype):
-    return np.float64 if dtype == np.float64 else np.float32
 
 
 def pair(shape, dtype, seed=1):
@@ -56,8 +62,8 @@ def test_values_and_gradients(op, dtype, backend):
             assert (np.abs(each - terms) <= 8 * eps * scale * (1 + np.abs(terms))).all()
             for reduction, total, share in (("sum", terms.sum(), 1), ("mean", terms.mean(), 1 / n)):
                 value = f(pred, target, reduction=reduction, **params)
-                assert type(value) is value_type(dtype)
-                assert abs(value - total) <= 8 * float(np.finfo(value_type(dtype)).eps) * np.abs(scale * (1 + terms)).sum() * share
+                assert type(value) is compute_type(dtype)
+                assert abs(value - total) <= 8 * float(np.finfo(compute_type(dtype)).eps) * np.abs(scale * (1 + terms)).sum() * share
                 again, grad = both(pred, target, reduction=reduction, **params)
                 same(again, value, "the value beside the gradient")
                 assert grad.dtype == dtype
@@ -95,7 +101,7 @@ def test_layouts_and_outputs(op, dtype, backend):
     f, both = of(backend, op)
     pred, target = pair((6, 35), dtype)
     value, grad = both(pred, target)
-    for turn in TURNS:
+    for turn in TURNED:
         same(f(turn(pred), turn(target)), value)
         for got, want in zip(both(turn(pred), turn(target)), (value, grad), strict=True):
             same(got, want)
@@ -129,7 +135,7 @@ def test_dtypes_and_lists(op, backend):
         whole = np.array([0, 1, 1, 0], dtype)
         with np.errstate(all="ignore"):
             real = np.exp(whole).dtype
-        assert f(whole, whole).dtype == value_type(real)
+        assert f(whole, whole).dtype == compute_type(real)
         assert both(whole, whole)[1].dtype == real
         pred = np.array([0.5, 1.5, 2, -1], np.float16)
         same(both(pred, whole)[1], both(pred, whole.astype(np.float16))[1], "integer targets")

@@ -9,14 +9,13 @@ import sys
 
 import numpy as np
 import pytest
-from support import OPS, SOURCE, levels, public_name
+from support import OPS, SOURCE, every_op, levels, public_name
 
 import fastact as fa
 from fastact import register
 from fastact.register import REQUIRED, Op, Param, Rule, public_ops
 
 PAGES = ("activations", "rows", "gates", "losses")
-every_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 
 
 @pytest.fixture
