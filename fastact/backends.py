@@ -40,7 +40,7 @@ CLASSES = {
 
 _bound: dict[tuple[str, str | None], "Namespace"] = {}
 _current = None  # (backend, level) of the public functions
-_reason = ""
+_reason = _threads_reason = ""
 
 
 class Namespace(types.SimpleNamespace):
@@ -268,25 +268,36 @@ PUBLIC = _start()
 
 # ---- threads ----------------------------------------------------------------------------------------------------------
 
+MOST_THREADS = 1024
+
 
 def _check_threads(count, name="threads"):
     try:
         number = 0 if isinstance(count, bool) else operator.index(count)
     except TypeError:
         number = 0
-    if not 1 <= number <= 1024:
-        raise ValueError(f"{name}={count!r}; a whole number from 1 to 1024 is required")
+    if not 1 <= number <= MOST_THREADS:
+        raise ValueError(f"{name}={count!r}; a whole number from 1 to {MOST_THREADS} is required")
     return number
 
 
 def _default_threads():
-    for variable in ("FASTACT_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(variable)
-        if value not in (None, ""):
-            if variable == "OMP_NUM_THREADS":
-                value = value.split(",")[0]  # a list gives one number per nesting level
-            return _check_threads(int(value) if value.strip().isdigit() else value, variable)
-    return min(cpu.usable_cpus(), 8)
+    """How many threads a call may use at first, and why."""
+    ours, others = (os.environ.get(f"{whose}_NUM_THREADS", "") for whose in ("FASTACT", "OMP"))
+    if ours:
+        number = int(ours) if ours.strip().isdecimal() else ours
+        return _check_threads(number, "FASTACT_NUM_THREADS"), f"FASTACT_NUM_THREADS={ours}"
+    first = others.split(",")[0].strip()  # a list gives one number per nesting level
+    if first.isdecimal() and int(first) > 0:
+        return min(int(first), MOST_THREADS), f"OMP_NUM_THREADS={others}"
+    ignored = f"; OMP_NUM_THREADS={others}, no positive number, was ignored" if others else ""  # OpenMP ignores it too
+    return min(cpu.usable_cpus(), 8), f"the processors this process may use, at most 8{ignored}"
+
+
+def _use_threads(count, why):
+    global _threads_reason
+    threads.set_limit(_check_threads(count))
+    _threads_reason = why
 
 
 def get_num_threads():
@@ -307,7 +318,7 @@ def set_num_threads(count):
     --------
     >>> fa.set_num_threads(fa.get_num_threads())
     """
-    threads.set_limit(_check_threads(count))
+    _use_threads(count, "set_num_threads")
 
 
 @contextlib.contextmanager
@@ -320,15 +331,15 @@ def limit_threads(count):
     ...     fa.relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    before = get_num_threads()
-    set_num_threads(count)
+    before = get_num_threads(), _threads_reason
+    _use_threads(count, "threads")
     try:
         yield
     finally:
-        set_num_threads(before)
+        _use_threads(*before)
 
 
-set_num_threads(_default_threads())
+_use_threads(*_default_threads())
 
 
 def config():
@@ -352,6 +363,7 @@ def config():
         **kept,
         "levels built": {level: complaint or "built" for level, complaint in cpu.built_levels().items()},
         "threads": get_num_threads(),
+        "threads from": _threads_reason,
         "usable processors": cpu.usable_cpus(),
         "compiler": cpu.compiler(),
     }

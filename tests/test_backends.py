@@ -121,7 +121,37 @@ THREADS = [
 
 @pytest.mark.parametrize(("variables", "count"), THREADS, ids=str)
 def test_threads_from_the_environment(variables, count):
-    assert run_python(SHOW, **variables).split()[-1] == str(count)
+    out = run_python(f"{SHOW}; fa.show_config()", **variables)
+    name = next(name for name, value in variables.items() if value)
+    assert out.splitlines()[0].split()[-1] == str(count)
+    assert re.search(rf"^threads from +{name}={re.escape(variables[name])}$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-3", "2.5", ",4", "²"])
+def test_what_openmp_would_ignore_is_ignored_and_told(value):
+    """The variable belongs to other libraries too: an import must not fail for it."""
+    done = python(f"{SHOW}; fa.show_config()", OMP_NUM_THREADS=value)  # libgomp may say on stderr that it ignores it too
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == run_python(SHOW)
+    assert re.search(rf"^threads from +the processors .*; OMP_NUM_THREADS={re.escape(value)}, .* ignored$", done.stdout, re.MULTILINE)
+
+
+def test_more_threads_than_any_call_gets():
+    assert run_python(SHOW, OMP_NUM_THREADS="99999").split()[-1] == "1024"
+
+
+def test_show_config_says_who_set_the_threads(capsys):
+    def told():
+        fa.show_config()
+        return re.search(r"^threads from +(.*)$", capsys.readouterr().out, re.MULTILINE)[1]
+
+    before = fa.get_num_threads()
+    with fa.threads(1):
+        fa.set_num_threads(before)
+        assert told() == "set_num_threads"
+        with fa.threads(1):
+            assert told() == "threads"
+        assert told() == "set_num_threads"
 
 
 BAD = [
