@@ -93,55 +93,69 @@ cdef int keywords(MapFunction self, PyObject *const *values, PyObject *names, in
     return 1
 
 
+cdef inline int read_params(MapFunction self, PyObject *const *args, Py_ssize_t count, PyObject *names, double *params,
+                            PyObject **out) except -1:
+    """The parameters of a direct call, checked, and `out`, from what follows the arrays; 0 where something is not for the direct path."""
+    cdef int k, given = <int>count - self.arrays
+    for k in range(self.params):
+        params[k] = self.defaults[k]
+    for k in range(given):
+        if not number(args[self.arrays + k], params + k):
+            return 0
+    if given < self.required:
+        return 0
+    if names is not NULL and not keywords(self, args + count, names, given, params, out):
+        return 0
+    if self.bound_count:
+        self.check(params)
+    return 1
+
+
+cdef inline int run(MapFunction self, MapCall *call, Py_ssize_t n) except -1:
+    """Run the kernel on n elements of arrays in C order, without the interpreter lock where that is worth it."""
+    cdef float room[MAX_PARAMS]
+    cdef int k
+    if n < SMALL and call.dtype >= SINGLE:
+        call.kernel(call.data[0], call.data[1], call.data[2], call.data[3], params_of(call, room), n)
+        return 0
+    call.inputs = self.arrays
+    for k in range(4):
+        call.steps[k] = itemsize(call.dtype)
+    if n * self.cost < KEEP_GIL:
+        run_map(call, n, 0)
+        return 0
+    with nogil:
+        run_map(call, n, self.cost * (2 if call.dtype == DOUBLE else 1))
+    return 0
+
+
 cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
     """Plain arrays go straight to the kernel; whatever is not plain takes the generic path, with the same bits."""
     cdef MapFunction self = <MapFunction>callable
-    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), n
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
     cdef PyObject *given_out = NONE
     cdef MapCall call
     cdef cnp.ndarray x, out
-    cdef int k, dtype
-    cdef float room[MAX_PARAMS]
+    cdef int k
     if count < self.arrays or count > self.arrays + self.params:
         return slow(self, args, count, names)
-    dtype = tidy_dtype(args[0], self.brain)
-    if dtype < 0:
+    call.dtype = tidy_dtype(args[0], self.brain)
+    if call.dtype < 0:
         return slow(self, args, count, names)
     x = <cnp.ndarray>args[0]
     for k in range(1, self.arrays):
         if not alike(args[k], x):
             return slow(self, args, count, names)
-    for k in range(self.params):
-        call.params[k] = self.defaults[k]
-    for k in range(<int>count - self.arrays):
-        if not number(args[self.arrays + k], call.params + k):
-            return slow(self, args, count, names)
-    if count < self.arrays + self.required:
+    if not read_params(self, args, count, names, call.params, &given_out):
         return slow(self, args, count, names)
-    if names is not NULL and not keywords(self, args + count, names, <int>count - self.arrays, call.params, &given_out):
-        return slow(self, args, count, names)
-    if self.bound_count:
-        self.check(call.params)
     out = output(given_out, args, self.arrays)
     if out is None:
         return slow(self, args, count, names)
-    call.kernel = <map_kernel>self.kernel(dtype)
-    call.dtype = dtype
-    n = cnp.PyArray_SIZE(x)
+    call.kernel = <map_kernel>self.kernel(call.dtype)
     call.data[0] = <char *>cnp.PyArray_DATA(out)
     for k in range(3):
         call.data[k + 1] = <char *>cnp.PyArray_DATA(<cnp.ndarray>args[k]) if k < self.arrays else NULL
-    if n < SMALL and dtype >= SINGLE:
-        call.kernel(call.data[0], call.data[1], call.data[2], call.data[3], params_of(&call, room), n)
-        return out
-    call.inputs = self.arrays
-    for k in range(4):
-        call.steps[k] = itemsize(dtype)
-    if n * self.cost < KEEP_GIL:
-        run_map(&call, n, 0)
-        return out
-    with nogil:
-        run_map(&call, n, self.cost * (2 if dtype == DOUBLE else 1))
+    run(self, &call, cnp.PyArray_SIZE(x))
     return out
 
 
