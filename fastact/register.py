@@ -135,6 +135,11 @@ class Op:
         return self.forward is not None
 
     @property
+    def cores(self):
+        """Of the inputs and the result of a function of rows: whether each is a row, or one number a row."""
+        return tuple(core == "(n)" for core in self.core.replace("->", ",").split(","))
+
+    @property
     def roles(self):
         """The kernels that compute it, by what they are for: a gate's backward also has one for the gradient of the weight."""
         return ("main", "weight") if self.kind == "channels" and self.is_backward else ("main",)

@@ -27,10 +27,6 @@ every_wide_type = pytest.mark.parametrize("dtype", WIDE_TYPES, ids=str)
 WIDTHS = [1, 2, 15, 16, 17, 63, 64, 65, 130]
 
 
-def cores(op):
-    return [core == "(n)" for core in op.core.replace("->", ",").split(",")]
-
-
 @every_backend
 @every_wide_type
 @every_row
@@ -92,7 +88,7 @@ def test_axes(op, dtype, backend):
         same(out, got, f"out, axis {axis}")
         turned = [a.copy(order="F") for a in arguments]
         assert np.allclose(f(*turned, axis=axis), want.astype(float), rtol=tolerance, atol=tolerance)
-    if not cores(op)[-1]:
+    if not op.cores[-1]:
         for axis in (0, -1, (0, 2), None):
             x = row_sample(op, (3, 4, 5), dtype)[0]
             want = f(x, axis)
@@ -106,13 +102,13 @@ def test_axes(op, dtype, backend):
 @every_row
 def test_in_place(op, dtype, backend):
     f = function(backend, op)
-    if not cores(op)[-1]:
+    if not op.cores[-1]:
         return
     for shape in ((7, 5), (3, 70), (70, 3), (2, 1030), (5, 4, 6)):
         for axis in (-1, 0, 1, (0, 1), None):
             arguments = row_sample(op, shape, dtype, axis)
             want = f(*arguments, axis=axis)
-            for k, core in enumerate(cores(op)[:-1]):
+            for k, core in enumerate(op.cores[:-1]):
                 if core:
                     copies = [a.copy() for a in arguments]
                     assert f(*copies, axis=axis, out=copies[k]) is copies[k]
@@ -153,7 +149,7 @@ def test_dtypes_and_lists(op, backend):
     for dtype in INTEGERS:
         with np.errstate(all="ignore"):
             real = np.exp(np.zeros(1, dtype)).dtype
-        arguments = [np.array([[0, 1, 1], [1, 0, 1]], dtype) if core else np.array([1, 1], dtype) for core in cores(op)[:-1]]
+        arguments = [np.array([[0, 1, 1], [1, 0, 1]], dtype) if core else np.array([1, 1], dtype) for core in op.cores[:-1]]
         same(f(*arguments, axis=-1), f(*(a.astype(real) for a in arguments), axis=-1), str(dtype))
         same(f(*(a.tolist() for a in arguments), axis=-1).shape, f(*arguments, axis=-1).shape)
     arguments = row_sample(op, (3, 4), np.dtype("f4"))
@@ -172,7 +168,7 @@ def test_the_gufunc_behind(op, backend):
     assert [kind[0] for kind in f.ufunc.types] == ["e", "f", "d"]
     arguments = row_sample(op, (4, 9), np.dtype("f4"))
     same(f.ufunc(*arguments), f(*arguments, axis=-1))
-    if cores(op) == [True, True]:
+    if op.cores == (True, True):
         copy = arguments[0].copy()
         f.ufunc(copy, out=copy)
         same(copy, f(arguments[0], axis=-1), "in place")

@@ -42,7 +42,7 @@ cdef class RowFunction(Function):
     def __init__(self, op, name, namespace=None):
         super().__init__(op, name, namespace)
         self.ufunc = make_gufunc(self)
-        self.cores = tuple([core == "(n)" for core in op.core.replace("->", ",").split(",")])
+        self.cores = op.cores
         self.default_axis = op.options["axis"]
         self.call = slow_call
         if all(self.cores) and self.default_axis is not None:

@@ -186,7 +186,6 @@ cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1:
     cdef int params = ufunc.nin - function.arrays, operands = ufunc.nin + 1, k
     cdef int *types = <int *>malloc(operands * sizeof(int))
     cdef Loop *loop = <Loop *>malloc(sizeof(Loop))
-    core = (function.op.core or "").replace("->", ",").split(",")
     loop.main = function.main
     loop.function = <void *>function
     loop.dtype = BRAIN
@@ -196,8 +195,8 @@ cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1:
     loop.empty = function.op.empty
     for k in range(operands):
         types[k] = cnp.NPY_DOUBLE if function.arrays <= k < function.arrays + params else dtype.num
-    for k in range(function.arrays + 1 if function.op.core else 0):
-        loop.has_core[k] = core[k] == "(n)"
+    for k, core in enumerate(function.op.cores if function.op.core else ()):
+        loop.has_core[k] = core
     cnp.PyUFunc_RegisterLoopForType(ufunc, dtype.num, <cnp.PyUFuncGenericFunction>(row_loop if function.op.core else map_loop), types, loop)
     return 0
 
@@ -235,11 +234,10 @@ cdef object make_gufunc(Function function):
     cdef Loop *filled = make_loops(function, data, types, False)
     name = f"fastact_{function.__name__}".encode()
     signature = function.op.core.encode()
-    core = function.op.core.replace("->", ",").split(",")
     for d in range(DTYPES):
         loops[d] = <cnp.PyUFuncGenericFunction>row_loop
-        for k in range(function.arrays + 1):
-            filled[d].has_core[k] = core[k] == "(n)"
+        for k, core in enumerate(function.op.cores):
+            filled[d].has_core[k] = core
     _alive.append((name, signature))
     return cnp.PyUFunc_FromFuncAndDataAndSignature(loops, data, types, DTYPES, function.arrays, 1, cnp.PyUFunc_None, name, "", 0,
                                                    signature)
