@@ -19,6 +19,7 @@ import re
 import subprocess
 
 import numpy as np
+import report
 
 from fastact import backends, measure
 from fastact.register import OPS
@@ -240,11 +241,10 @@ def main(argv=None):
     args = parser.parse_args(argv)
     print(text := "\n".join(table(args.dtype, args.only)))
     if args.write:
-        first, last = (mark.format(args.dtype) for mark in MARKS)
-        before, _, rest = args.write.read_text().partition(first)
-        if last not in rest:
-            parser.error(f"{args.write} has no line {first} before a line {last}")
-        args.write.write_text("\n".join([before + first, text, last + rest.partition(last)[2]]))
+        try:
+            report.put(args.write, [mark.format(args.dtype) for mark in MARKS], text)
+        except ValueError as error:
+            parser.error(str(error))
 
 
 if __name__ == "__main__":

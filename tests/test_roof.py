@@ -2,16 +2,19 @@
 
 import importlib.util
 import shutil
+import sys
 
 import pytest
-from support import ROOT, levels
+from support import SOURCE, levels
+
+sys.path.append(str(SOURCE / "bench"))  # where roof.py imports report.py from
 
 
 @pytest.fixture(scope="module")
 def roof():
     if "v3" not in levels() or not shutil.which("objdump"):
         pytest.skip("counts the instructions of level v3 with objdump")
-    spec = importlib.util.spec_from_file_location("loaded_roof", ROOT.parent / "bench" / "roof.py")
+    spec = importlib.util.spec_from_file_location("loaded_roof", SOURCE / "bench" / "roof.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -35,7 +35,7 @@ PAGE, GIGABYTE, STACK = 2**12, 2**30, 2**20
 TABLES = 8  # the top page table, and one for each 512 gigabytes of addresses in use: heap, files, stack
 DEVICES = 4  # physical gigabytes that hold none of this process's memory: the emulator's devices stand there
 INTEGER_REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
-CTYPES = {"float": ctypes.c_float, "double": ctypes.c_double, "Py_ssize_t": ctypes.c_ssize_t, "void": None}
+CTYPES = {"float": ctypes.c_float, "double": ctypes.c_double, "Py_ssize_t": ctypes.c_ssize_t}
 NAN = 0x7FF7FFFF7FF7FFFF  # as a double, and as two floats
 
 
@@ -89,7 +89,7 @@ class Machine:
             struct.pack_into("<Q", self.tables, (table & -PAGE) + 8 * low, frame * GIGABYTE | 0b10000011)  # ... a whole gigabyte
 
     def call(self, code, integers, floats):
-        """Call a function as System V's rules for x86-64 say, with floating-point arguments as bits; gives the bits of xmm0."""
+        """Call a function as System V's rules for x86-64 say, with floating-point arguments as bits; kernels return nothing."""
         with self.lock:
             for value in (code, self.end, *integers):
                 if value >= GIGABYTE:
@@ -106,7 +106,6 @@ class Machine:
             self.session.run([self.hook])
             if self.faults or self.session.cpu.rip != self.end + 1:
                 raise RuntimeError(f"exceptions {self.faults} at {self.session.cpu.rip:#x}, address {self.session.cpu.cr2:#x}")
-            return self.session.cpu.state.zmm[0].q[0]
 
 
 def address(buffer):
@@ -136,7 +135,7 @@ def initial_state():
     return state
 
 
-def trampoline(machine, code, result, arguments):
+def trampoline(machine, code, arguments):
     """A C function of this process that has the machine execute a kernel."""
     kinds = [ctypes.c_void_p if "*" in argument else CTYPES[argument.split()[0]] for argument in arguments.split(", ")]
 
@@ -148,13 +147,12 @@ def trampoline(machine, code, result, arguments):
                     floats.append(int.from_bytes(bytes(kind(value)), "little"))
                 else:
                     integers.append(value or 0)  # a null pointer is None
-            bits = machine.call(code, integers, floats)
-            return struct.unpack("<d", struct.pack("<Q", bits))[0] if result != "void" else None
+            machine.call(code, integers, floats)
         except BaseException:  # no exception can pass through the engine, and no result may be made up
             traceback.print_exc()
             os._exit(70)
 
-    return ctypes.CFUNCTYPE(CTYPES[result], *kinds)(run)
+    return ctypes.CFUNCTYPE(None, *kinds)(run)
 
 
 def offsets(path):
@@ -173,10 +171,10 @@ def install():
     base = ctypes.cast(library.PyInit_level_v4, ctypes.c_void_p).value - places["PyInit_level_v4"]
     machine, functions, table = Machine(), [], {}
     for op in OPS.values():
-        for role, result, arguments, _ in kernels(op):
+        for role, arguments, _ in kernels(op):
             for ctype in ("float", "double"):
                 place = base + places[f"{op.name}_{role}_{ctype[0]}"]
-                functions.append(trampoline(machine, place, result, arguments.format(T=ctype)))
+                functions.append(trampoline(machine, place, arguments.format(T=ctype)))
                 pointer = ctypes.cast(functions[-1], ctypes.c_void_p).value
                 table.setdefault(op.name, {}).setdefault(role, []).append(pointer)
     sys.modules[MODULE] = types.SimpleNamespace(kernels=table, functions=functions)

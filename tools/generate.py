@@ -154,13 +154,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail where a file is not up to date")
     check = parser.parse_args().check
-    stale = [path for path, text in outputs().items() if not path.exists() or path.read_text() != text]
+    stale = {path: text for path, text in outputs().items() if not path.exists() or path.read_text() != text}
     if check:
         if stale:
             raise SystemExit(f"not up to date: {', '.join(path.name for path in stale)}; run python tools/generate.py")
         return
-    for path in stale:
-        path.write_text(outputs()[path])
+    for path, text in stale.items():
+        path.write_text(text)
         print(f"wrote {path.relative_to(ROOT)}")
 
 

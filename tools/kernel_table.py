@@ -50,7 +50,7 @@ def has_scalar(op, name):
 
 
 def kernels(op):
-    """The kernels of an operation: ``(role, result, arguments, call)`` with ``{T}`` for the dtype."""
+    """The kernels of an operation: ``(role, arguments, call)`` with ``{T}`` for the dtype."""
 
     def scalar(name):
         return f"{op.page}.{name}[{{T}}]"
@@ -58,19 +58,19 @@ def kernels(op):
     if op.kind == "rows":
         operands, *scalars = LOOPS[op.loop]
         names = ", ".join(scalar(s.format(op=op.name)) for s in scalars)
-        return [("main", "void", ROWS, f"{op.loop}(out, {operands}, n, width, stride, {names})")]
+        return [("main", ROWS, f"{op.loop}(out, {operands}, n, width, stride, {names})")]
     if op.kind == "pick" and op.is_backward:
-        return [("main", "void", PLACE, f"place(out, grad, which, n, width, stride, {scalar(op.name)})")]
+        return [("main", PLACE, f"place(out, grad, which, n, width, stride, {scalar(op.name)})")]
     if op.kind == "pick":
-        return [("main", "void", PICK, f"pick(out, which, x, n, width, stride, {scalar(op.name)})")]
+        return [("main", PICK, f"pick(out, which, x, n, width, stride, {scalar(op.name)})")]
     if op.kind == "row_loss":
         base = (op.forward or op).name
         names = ", ".join(scalar(base + suffix) for suffix in ("_term", "", "_gradient"))
-        return [("main", "void", ROW_LOSS, f"row_loss(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride, {names})")]
+        return [("main", ROW_LOSS, f"row_loss(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride, {names})")]
     main = elementwise(op, scalar(op.name), len(op.inputs), scaled=op.kind == "loss" and op.is_backward)
-    roles = [("main", "void", MAP, main)]
+    roles = [("main", MAP, main)]
     if op.kind == "channels" and op.is_backward:
-        roles.append(("weight", "void", MAP, elementwise(op, scalar(f"{op.name}_weight"), len(op.inputs) - 1)))
+        roles.append(("weight", MAP, elementwise(op, scalar(f"{op.name}_weight"), len(op.inputs) - 1)))
     return roles
 
 
@@ -78,7 +78,7 @@ def check_pages(ops):
     """Name the missing edit where an operation lacks a scalar on its page."""
     for op in ops.values():
         page = ROOT / "fastact" / "cython_kernels" / f"{op.page}.pxd"
-        for _, _, _, call in kernels(op):
+        for _, _, call in kernels(op):
             for name in re.findall(rf"\b{op.page}\.(\w+)\[", call):
                 if not has_scalar(op, name):
                     raise SystemExit(f"{op.name} is in the register but has no Cython scalar: add `cdef inline real {name}(...)` to {page}")
@@ -90,10 +90,10 @@ def table(ops):
     entries = []
     for op in ops.values():
         roles = {}
-        for role, result, arguments, call in kernels(op):
+        for role, arguments, call in kernels(op):
             for ctype, letter in (("float", "f"), ("double", "d")):
                 name = f"{op.name}_{role}_{letter}"
-                lines.append(f"cdef {result} {name}(\n    {arguments.format(T=ctype)}\n) noexcept nogil:")
+                lines.append(f"cdef void {name}(\n    {arguments.format(T=ctype)}\n) noexcept nogil:")
                 lines.append(f"    {call.format(T=ctype)}\n")
                 roles.setdefault(role, []).append(f"<size_t>{name}")
         body = ", ".join(f'"{role}": ({", ".join(pair)})' for role, pair in roles.items())

@@ -10,7 +10,7 @@ import json
 import math
 import sys
 
-from accuracy_tables import LARGE, STORE
+from accuracy_tables import LARGE, STORE, load
 from kernel_table import load_register
 
 ROW_FIGURES = ("ulp", "eps", "share", "sum")
@@ -135,7 +135,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=argparse.FileType(encoding="utf-8"), metavar="FILE")
     files = parser.parse_args(argv).files
-    store = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
+    store = load()
     for file in files:
         publish(store, json.load(file))
     STORE.write_text(text(ordered(store, load_register())) + "\n", encoding="utf-8")
