@@ -230,7 +230,8 @@ def show_details(sweep, entry):
     """Histogram and worst inputs of one function."""
     print(f"\n{entry['name']}: the error in ulp, results, their share")
     print(*histogram(sweep.tally), sep="\n")
-    print("  worst inputs")
+    if entry["worst"]:
+        print("  worst inputs")
     for line in entry["worst"]:
         print(f"  {line['bits']}  x = {line['x']:<24} gives {line['result']:<22} for {line['true']}: {line['ulp']:+.4f} ulp")
     checked = [line["mpmath_differs"] for line in entry["worst"] if line["mpmath_differs"] is not None]
