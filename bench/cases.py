@@ -8,6 +8,7 @@ import peers
 
 import fastact as fa
 from fastact import measure
+from fastact.register import public_name
 
 BACKENDS = [name for name, label in measure.available().items() if name != "numpy" and "absent" not in label]
 LARGE = 1_000_000  # elementwise arguments beyond this are repetitions: the reference that makes a saved output is slow
@@ -18,7 +19,7 @@ class Case:
 
     def __init__(self, op, shape, dtype, axis=-1, size=None):
         self.op, self.shape, self.dtype, self.axis, self.size = op, shape, dtype, axis, size
-        words = [measure.public_name(op), "x".join(map(str, shape)), *(["axis 0"] if axis == 0 else []), dtype]
+        words = [public_name(op), "x".join(map(str, shape)), *(["axis 0"] if axis == 0 else []), dtype]
         self.name = " ".join(words)
         self.elements = math.prod(shape)
 

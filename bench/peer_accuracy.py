@@ -19,6 +19,7 @@ from fastact import accuracy, accuracy_rows, measure
 from fastact import accuracy_oracle as oracle
 from fastact.accuracy_sweep import STRIDE, Sweep
 from fastact.accuracy_tally import Tally
+from fastact.register import public_name
 
 KINDS = ("map", "rows", "row_loss")
 LENGTHS = tuple(n for n in accuracy_rows.LENGTHS if 1 < n < 10**6)  # to a million, sums go astray that are raced by nobody
@@ -32,7 +33,7 @@ def chosen(names):
     every = [op for op in fa.ops.values() if op.kind in KINDS]
     unknown = [name for name in names if public.get(name) not in every]
     if unknown:
-        raise SystemExit(f"{', '.join(unknown)}: not among {', '.join(measure.public_name(op) for op in every)}")
+        raise SystemExit(f"{', '.join(unknown)}: not among {', '.join(public_name(op) for op in every)}")
     return [public[name] for name in names] or every
 
 

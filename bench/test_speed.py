@@ -16,6 +16,7 @@ from cases import BACKENDS, Case, ours
 
 import fastact as fa
 from fastact import measure
+from fastact.register import public_name
 
 SIZES = ((10_000, "float32"), (1_000_000, "float32"), (10_000, "float64"))
 ROWS = (((1000, 10), -1), ((1000, 128), -1), ((64, 1000), -1), ((128, 1000), 0))
@@ -91,7 +92,7 @@ def test_speed(group, contender, benchmark, pytestconfig):
     case, found = CASES[group]
     benchmark.group, benchmark.name = group, contender
     benchmark.extra_info.update(
-        function=measure.public_name(case.op),
+        function=public_name(case.op),
         forward=(case.op.forward or case.op).name,
         direction="backward" if case.op.is_backward else "forward",
         size=case.size,

@@ -15,6 +15,7 @@ import numpy as np
 
 import fastact as fa
 from fastact import accuracy, backends, measure
+from fastact.register import public_name
 
 SAMPLE = 10_000  # numbers on which errors are found: the reference in extended precision is slow
 WIDTH = 100
@@ -35,7 +36,7 @@ def result(op, namespace, size, dtype, seconds):
     n = min(size, SAMPLE)
     arrays, keywords = measure.arguments(op, n, dtype, rng), measure.options(op, n)
     return {
-        "name": measure.public_name(op),
+        "name": public_name(op),
         "page": op.page,
         "forward": (op.forward or op).name,
         "pass": "backward" if op.is_backward else "forward",
@@ -66,7 +67,7 @@ def speed(args):
     results = []
     with np.errstate(all="ignore"), progress(len(fa.ops)) as advance:
         for op in fa.ops.values():
-            advance(measure.public_name(op))
+            advance(public_name(op))
             results.append(result(op, namespace, args.size, args.dtype, args.seconds))
     if args.json:
         print(json.dumps({**head, "results": results}, indent=1))

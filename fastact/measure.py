@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from fastact import backends
-from fastact.register import REQUIRED
+from fastact.register import REQUIRED, public_name
 
 CHANNELS, PIECES = 100, 4
 SPREAD = 3.0  # standard deviation of inputs: both tails of every activation are met, and neither dominates
@@ -99,11 +99,6 @@ def baseline(op, namespace=np):
     keywords += [f"{name}=None" for name in op.options]  # the expressions take rows along the last axis
     signature = ", ".join([*op.inputs, *(["*", *keywords] if keywords else [])])
     return eval(f"lambda {signature}: ({op.numpy})", {"np": namespace})
-
-
-def public_name(op):
-    """The name under which users find an operation: a loss's gradient is public together with its value."""
-    return f"{op.forward.name}_value_and_grad" if op.page == "losses" and op.is_backward else op.name
 
 
 def call(namespace, op):

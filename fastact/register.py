@@ -10,7 +10,7 @@ import operator
 import re
 from typing import ClassVar
 
-__all__ = ["OPS", "Op", "Param", "Rule", "activation", "gate", "loss", "public_ops", "rows"]
+__all__ = ["OPS", "Op", "Param", "Rule", "activation", "gate", "loss", "public_name", "public_ops", "rows"]
 
 OPS: dict[str, Op] = {}
 """Every operation by name, in the order of the pages: each forward is followed by its backward."""
@@ -177,11 +177,15 @@ gate = _page("gates", "channels")
 loss = _page("losses", "loss")
 
 
+def public_name(op):
+    """The name under which users find an operation: a loss's gradient is public together with its value."""
+    return f"{op.forward.name}_value_and_grad" if op.page == "losses" and op.is_backward else op.name
+
+
 def public_ops():
-    """The public names: ``{name: op}``, aliases included; a loss's gradient is public as ``*_value_and_grad``."""
+    """The public names: ``{name: op}``, aliases included."""
     names = {}
     for op in OPS.values():
-        name = f"{op.forward.name}_value_and_grad" if op.page == "losses" and op.is_backward else op.name
-        names[name] = op
+        names[public_name(op)] = op
         names.update(dict.fromkeys(op.alias, op))
     return names
