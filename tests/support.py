@@ -11,7 +11,8 @@ import pytest
 import fastact as fa
 from fastact import measure
 from fastact.backends import levels
-from fastact.measure import defaults, public_name
+from fastact.measure import defaults
+from fastact.register import public_name
 
 inf, nan = float("inf"), float("nan")
 ROOT = pathlib.Path(fa.__file__).parent

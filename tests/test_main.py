@@ -11,10 +11,10 @@ import pytest
 
 import fastact as fa
 from fastact import __main__ as command
-from fastact import measure
+from fastact.register import public_name
 
 QUICK = ["--size", "200", "--seconds", "0"]
-NAMES = [measure.public_name(op) for op in fa.ops.values()]
+NAMES = [public_name(op) for op in fa.ops.values()]
 FORWARD = [op.name for op in fa.ops.values() if not op.is_backward]
 
 

@@ -4,17 +4,14 @@ import time
 
 import numpy as np
 import pytest
+from support import DTYPES, OPS, every_op, inf, nan, public_name
 
 import fastact as fa
 from fastact import measure
 from fastact.measure import ulp
 
-inf, nan = float("inf"), float("nan")
-OPS = list(fa.ops.values())
-DTYPES = ("float16", "float32", "float64")
 SIZES = (1, 7, 1000)
 Wide = np.longdouble
-every = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 
 
 def rng():
@@ -68,7 +65,7 @@ def test_unit_follows_the_binade():
 # ---- arguments --------------------------------------------------------------------------------------------------------
 
 
-@every
+@every_op
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_arguments_are_valid(op, dtype):
     """Contiguous, of the dtype, of numbers, and accepted by the public function, which gives numbers."""
@@ -85,14 +82,14 @@ def test_arguments_are_valid(op, dtype):
             assert np.isfinite(part).all()
 
 
-@every
+@every_op
 def test_arguments_take_a_shape(op):
     arrays = measure.arguments(op, (6, 4), "float32", rng())
     assert (6, 4) in [a.shape for a in arrays] or op.kind == "pick"
     assert measure.shape_of(op, (6, 4)) == (6, 4)
 
 
-@every
+@every_op
 def test_arguments_repeat_with_the_seed(op):
     first, second = (measure.arguments(op, 50, "float64", rng()) for _ in range(2))
     for one, two in zip(first, second, strict=True):
@@ -106,7 +103,7 @@ def test_samples_keep_to_the_domain(domain):
     assert np.std(x) > 0.1
 
 
-@every
+@every_op
 def test_saved_values_are_those_of_the_reference(op):
     """`y` is the output for an input that the forward pass can have: within its range, and not all the same."""
     if "y" in op.inputs:
@@ -117,7 +114,7 @@ def test_saved_values_are_those_of_the_reference(op):
 # ---- functions --------------------------------------------------------------------------------------------------------
 
 
-@every
+@every_op
 @pytest.mark.parametrize("size", [40, 1000])
 def test_the_numpy_expression_agrees_with_the_reference(op, size):
     """Every speed-up is over the same function: the register's expression gives what the reference gives."""
@@ -133,7 +130,7 @@ def test_the_numpy_expression_agrees_with_the_reference(op, size):
         np.testing.assert_allclose(got, np.asarray(should).astype(np.float64), rtol=1e-9, atol=5e-3 if erf else 1e-12)
 
 
-@every
+@every_op
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_numpy_expression_keeps_the_dtype(op, dtype):
     """A baseline that computed in a wider dtype would be a slow straw man."""
@@ -149,14 +146,14 @@ def test_baseline_takes_parameters():
     np.testing.assert_array_equal(measure.baseline(fa.ops["leaky_relu"])(x, negative_slope=0.5), [-1, 1])
 
 
-@every
+@every_op
 def test_call_finds_the_public_function(op):
     function = measure.call(fa, op)
     assert function.op is op
-    assert function is getattr(fa, measure.public_name(op))
+    assert function is getattr(fa, public_name(op))
 
 
-@every
+@every_op
 def test_in_place_overwrites_an_argument_and_restores_it(op):
     """Every call of a round sees the original arguments, as its result shows; what is overwritten is put back before the next."""
     arrays, keywords = measure.arguments(op, 300, "float32", rng()), measure.options(op, 300)
@@ -219,7 +216,7 @@ def test_buffers_share_a_cache():
 # ---- error ------------------------------------------------------------------------------------------------------------
 
 
-@every
+@every_op
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_error_of_the_true_result_is_below_one_unit(op, dtype):
     """The reference, rounded, has at most half a unit of error: `exact` and `size` fit what the public function returns."""
@@ -230,7 +227,7 @@ def test_error_of_the_true_result_is_below_one_unit(op, dtype):
     assert measure.error(op, arrays, tuple(rounded) if isinstance(true, tuple) else rounded[0], **keywords) <= 0.5
 
 
-@every
+@every_op
 def test_error_sees_an_error(op):
     """A result that is off by a hundred thousandth is off by many units, whatever they are relative to."""
     arrays, keywords = measure.arguments(op, 400, "float64", rng()), measure.options(op, 400)
@@ -241,7 +238,7 @@ def test_error_sees_an_error(op):
         assert measure.error(op, arrays, tuple(wrong) if isinstance(true, tuple) else wrong[0], **keywords) > 1e6
 
 
-@every
+@every_op
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_cython_functions_are_exact_to_a_few_units(op, dtype):
     """On ordinary arguments; the bounds proper are tested point by point elsewhere."""

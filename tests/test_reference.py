@@ -9,11 +9,11 @@ import mpmath
 import numpy as np
 import pytest
 from mpmath import mpf
+from support import defaults, inf, nan, settings
 
 import fastact.reference
 from fastact.register import OPS, REQUIRED
 
-inf, nan = float("inf"), float("nan")
 Wide = np.longdouble
 EPS = float(np.finfo(Wide).eps)
 FORWARD = [op for op in OPS.values() if not op.is_backward]
@@ -21,17 +21,6 @@ BACKWARD = [op for op in OPS.values() if op.is_backward]
 ACTIVATIONS = [op for op in FORWARD if op.page == "activations"]
 
 every = functools.partial(pytest.mark.parametrize, "op", ids=lambda op: op.name)
-
-
-def defaults(op):
-    return {p.name: p.default for p in op.params if p.default is not REQUIRED}
-
-
-def settings(op):
-    """The default parameters, and others."""
-    values = {name: 0.75 * value + 0.5 for name, value in defaults(op).items()}
-    assert all(rule.holds(values) for rule in op.rules)
-    return [defaults(op), values] if values else [{}]
 
 
 def off_kinks(op, x, values, gap=0.01):
