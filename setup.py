@@ -38,9 +38,7 @@ LEVELS = {
     "v3": ["-march=x86-64-v3"],
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 } if X86 else {"native": []}
-ENGINE = (
-    "blocks", "calls", "cpu", "elementwise", "function", "gates", "losses", "picks", "row_losses", "rows", "rowwise", "threads", "ufuncs",
-)
+ENGINE = sorted(path.stem for path in (ROOT / "fastact" / "engine").glob("*.pyx"))
 
 
 def complaint(flags):
