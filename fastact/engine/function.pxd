@@ -12,7 +12,7 @@ cdef class Function:
     cdef object __weakref__
     cdef readonly object op         # the register's entry
     cdef readonly str __name__
-    cdef readonly object backend    # the backend's name, and the level for compiled ones
+    cdef readonly object backend    # the backend's name, and its level where it has levels
     cdef object _kernels            # role, dtype -> address; asked once, at first use
     cdef object _namespace          # the function that finds this object again, for pickle; None for the public one
     cdef void *main[2]              # the kernel of the role "main": float, double

@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-"""The ufuncs and gufuncs: NumPy's inner loops around the engine's drivers, and their registration for half, float, double."""
+"""The ufuncs and gufuncs: NumPy's inner loops around the engine's drivers, for half, float, double, and for bfloat16 when it is met."""
 
 from libc.stdlib cimport malloc
 from libc.string cimport memcmp
