@@ -87,11 +87,9 @@ def record_levels():
 def extensions(levels):
     include = [numpy.get_include(), str(ROOT / "fastact/engine")]
     macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")]
-    openmp = {"extra_compile_args": [*COMMON, "-fopenmp"], "extra_link_args": ["-fopenmp"]}
-    plain = {"extra_compile_args": COMMON}
     engine = [
         Extension(f"fastact.engine.{name}", [f"fastact/engine/{name}.pyx"], include_dirs=include, define_macros=macros,
-                  **(openmp if name == "threads" else plain))
+                  extra_compile_args=[*COMMON, "-pthread"], extra_link_args=["-pthread"])
         for name in ENGINE
     ]
     pages = [str(path) for path in KERNEL_FOLDER.glob("*.px[di]")]

@@ -1,6 +1,9 @@
 """Threads: the same bits for any number, Python threads side by side, and processes that fork."""
 
 import concurrent.futures
+import ctypes
+import os
+import platform
 import threading
 
 import numpy as np
@@ -171,12 +174,50 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 @pytest.mark.parametrize("backend", ["cython", "numba"])
 @pytest.mark.parametrize("way", [OS_FORK, POOL], ids=["os.fork", "multiprocessing"])
 def test_children_of_a_fork_compute(way, backend):
-    """OpenMP's threads do not survive a fork: children run serially instead of waiting for ever."""
+    """Threads do not survive a fork: children run serially instead of waiting for ever."""
     assert run_python(FORK.format(way=way), timeout=60, FASTACT_BACKEND=backend) == "fine"
 
 
+ROUND_UP = 0x800 if platform.machine().lower() in ("x86_64", "amd64") else None  # FE_UPWARD
+
+
+@pytest.mark.skipif(ROUND_UP is None, reason="helpers take the rounding mode over on x86 alone")
+def test_helpers_round_as_the_caller_does():
+    mode = ctypes.CDLL(None).fesetround
+    x = np.random.default_rng(1).uniform(1, 2, 3_000_000)
+    serial, shared = np.empty_like(x), np.empty_like(x)
+    assert mode(ROUND_UP) == 0
+    try:
+        with_threads(1, lambda: fa.leaky_relu_backward(x, x - 3, 1 / 3, out=serial))
+        with_threads(4, lambda: fa.leaky_relu_backward(x, x - 3, 1 / 3, out=shared))
+    finally:
+        mode(0)
+    same(shared, serial)
+    assert (shared != fa.leaky_relu_backward(x, x - 3, 1 / 3)).any()
+
+
+ONE_PROCESSOR = """
+import os, time, numpy as np, fastact as fa
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+x = np.ones(300_000, "f4")
+def taken(threads):
+    fa.set_num_threads(threads)
+    start = time.perf_counter()
+    for _ in range(100):
+        fa.sigmoid(x, out=x)
+    return time.perf_counter() - start
+alone = min(taken(1) for _ in range(3))
+print(min(taken(8) for _ in range(5)) / alone)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be bound to processors here")
+def test_no_call_waits_for_a_helper_without_a_processor():
+    assert float(run_python(ONE_PROCESSOR)) < 2.5
+
+
 def test_threads_that_start_and_end():
-    """Each brings its own team of workers, and takes it away again."""
+    """Whichever of them calls first, the helpers stay for those that follow."""
     x = np.random.default_rng(1).standard_normal(500_000)
 
     def once(results):

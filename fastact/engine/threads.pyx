@@ -1,13 +1,17 @@
 # cython: language_level=3, cdivision=True
-"""The thread driver: how many threads a call gets, and the only parallel region of the package."""
+"""The thread driver: how many threads a call gets, and into what pieces it is cut for them. `pool.h` holds the threads."""
 
 import os
 
-from cython.parallel cimport prange
+cdef extern from "pool.h":
+    bint fa_share(span_function function, void *context, Py_ssize_t n, Py_ssize_t piece, int team) noexcept nogil
+
+cdef enum:
+    PIECES = 4      # for each thread of a call: who begins late, or is interrupted, leaves the rest to others
 
 cdef int limit = 1            # threads a call may use
-cdef bint forked = False      # OpenMP's pool does not survive a fork: children run serially
-cdef double WORTH = 60000.0   # nanoseconds of work that pay for waking one more thread, also beside busy neighbours
+cdef bint forked = False      # threads do not survive a fork: children run serially
+cdef double WORTH = 30000.0   # nanoseconds of work that pay for one more thread; it takes about so long to wake up
 
 
 cdef int team(double nanoseconds) noexcept nogil:
@@ -22,15 +26,12 @@ cdef int team(double nanoseconds) noexcept nogil:
 cdef void run_spans(span_function function, void *context, Py_ssize_t n, Py_ssize_t grain, double nanoseconds) noexcept nogil:
     """Call `function` on spans that cover 0..n, each but the last a multiple of `grain`; in parallel where the work is worth it."""
     cdef int threads = team(nanoseconds)
-    cdef Py_ssize_t share, t
+    cdef Py_ssize_t piece
     if threads > 1:
-        share = ((n + threads - 1) // threads + grain - 1) // grain * grain
-        threads = <int>((n + share - 1) // share)
-    if threads <= 1:
-        function(context, 0, n)
-        return
-    for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-        function(context, t * share, n if (t + 1) * share > n else (t + 1) * share)
+        piece = (n // (threads * PIECES) // grain + 1) * grain
+        if piece < n and fa_share(function, context, n, piece, threads):
+            return
+    function(context, 0, n)
 
 
 def get_limit():
@@ -42,11 +43,6 @@ def set_limit(int threads):
     """Set the threads a call may use; the caller has checked the number."""
     global limit
     limit = threads
-
-
-def is_forked():
-    """Whether this process is the child of a fork, and so runs serially."""
-    return forked
 
 
 def _after_fork():
