@@ -141,7 +141,10 @@ class Op:
 
     @property
     def roles(self):
-        """The kernels that compute it, by what they are for: a gate's backward also has one for the gradient of the weight."""
+        """The kernels that compute it, by what they are for: rows have one for those that follow one another and one for those side by
+        side, a gate's backward has a second one for the gradient of the weight."""
+        if self.kind in ("rows", "pick", "row_loss"):
+            return "rows", "columns"
         return ("main", "weight") if self.kind == "channels" and self.is_backward else ("main",)
 
     def backward(self, **facts):

@@ -44,7 +44,7 @@ def kernel(level, op, role, letter):
 
 def every_kernel():
     for op in OPS:
-        for role in ["main", "weight"] if op.kind == "channels" and op.is_backward else ["main"]:
+        for role in op.roles:
             for letter in "fd":
                 yield pytest.param(op, role, letter, id=f"{op.name}-{role}-{letter}")
 

@@ -144,13 +144,32 @@ def test_what_a_first_call_does_without(tmp_path):
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)).endswith("\n[]")
 
 
+def test_a_first_call_compiles_one_layout(tmp_path):
+    """Rows that follow one another and rows that stand side by side, as short rows are brought, have kernels of their own."""
+    code = """
+import numpy as np, fastact as fa
+from fastact.numba_kernels import machine_code
+numba = fa.get_backend("numba")
+x, labels = np.ones((2, 100), np.float32), np.zeros(2, int)
+before = set()
+calls = [lambda: numba.softmax(x), lambda: numba.softmax(x[:, :9]), lambda: numba.softmax(x.T.copy(), axis=0)]
+calls += [lambda: numba.maxout(x.T.copy(), axis=0), lambda: numba.cross_entropy(x[:1], labels[:1]), lambda: numba.cross_entropy(x, labels)]
+for call in calls:
+    call()
+    print(*(f"{name}-{role}" for name, role, _ in machine_code.LOADED.keys() - before), end=", ")
+    before = set(machine_code.LOADED)
+"""
+    out = run_python(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert out == "softmax-rows, softmax-columns, , maxout-columns, cross_entropy-rows, cross_entropy-columns,"
+
+
 def test_warm_up_compiles_ahead(tmp_path):
     """Every kernel of what is named, and no other."""
     code = """
 import numpy as np, fastact as fa
 from fastact.numba_kernels import machine_code
 fa.set_backend("numba")
-fa.warm_up(["relu", "swish", "prelu_backward", "hinge_loss_value_and_grad"], dtypes=["float32", np.float16])
+fa.warm_up(["relu", "swish", "prelu_backward", "hinge_loss_value_and_grad", "logsumexp_backward"], dtypes=["float32", np.float16])
 print(*machine_code.LOADED)
 fa.warm_up("relu", dtypes=np.dtype("float64"))
 machine_code.compiled = None
@@ -159,6 +178,7 @@ fa.relu(x), fa.relu(x.astype(float)), fa.silu(x), fa.prelu_backward(x, x, 0.5), 
 """
     out = run_python(code, NUMBA_CACHE_DIR=str(tmp_path))
     wanted = {(f"hinge_loss{end}", "main", "float32") for end in ("", "_gradient")} | {("prelu_backward", "weight", "float32")}
+    wanted |= {("logsumexp_backward", role, "float32") for role in ("rows", "columns")}
     wanted |= {(name, "main", "float32") for name in ("relu", "silu", "prelu_backward")}
     assert out.count("(") == len(wanted)
     assert all(str(key) in out for key in wanted), out

@@ -49,6 +49,14 @@ def has_scalar(op, name):
     return f" {name}(" in (ROOT / "fastact" / "cython_kernels" / f"{op.page}.pxd").read_text()
 
 
+def row_kernels(arguments, call, names):
+    """The kernels of rows that follow one another and of rows side by side; only the latter are told a stride."""
+    return [
+        ("rows", arguments, f"{call.replace('(', '_rows(')}, n, width, {names})"),
+        ("columns", arguments, f"{call.replace('(', '_columns(')}, n, width, stride, {names})"),
+    ]
+
+
 def kernels(op):
     """The kernels of an operation: ``(role, arguments, call)`` with ``{T}`` for the dtype."""
 
@@ -58,15 +66,15 @@ def kernels(op):
     if op.kind == "rows":
         operands, *scalars = LOOPS[op.loop]
         names = ", ".join(scalar(s.format(op=op.name)) for s in scalars)
-        return [("main", ROWS, f"{op.loop}(out, {operands}, n, width, stride, {names})")]
+        return row_kernels(ROWS, f"{op.loop}(out, {operands}", names)
     if op.kind == "pick" and op.is_backward:
-        return [("main", PLACE, f"place(out, grad, which, n, width, stride, {scalar(op.name)})")]
+        return row_kernels(PLACE, "place(out, grad, which", scalar(op.name))
     if op.kind == "pick":
-        return [("main", PICK, f"pick(out, which, x, n, width, stride, {scalar(op.name)})")]
+        return row_kernels(PICK, "pick(out, which, x", scalar(op.name))
     if op.kind == "row_loss":
         base = (op.forward or op).name
         names = ", ".join(scalar(base + suffix) for suffix in ("_term", "", "_gradient"))
-        return [("main", ROW_LOSS, f"row_loss(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride, {names})")]
+        return row_kernels(ROW_LOSS, "row_loss(values, grad, x, t, labels, at_label, z_loss, scale", names)
     main = elementwise(op, scalar(op.name), len(op.inputs), scaled=op.kind == "loss" and op.is_backward)
     roles = [("main", MAP, main)]
     if op.kind == "channels" and op.is_backward:

@@ -111,9 +111,9 @@ cdef inline void finish_terms(real *y, const real *total, Py_ssize_t count, real
         v[j] = finish(v[j], total[j])
     store(y, v, count)
 
-cdef inline void normalise_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                                   bint few, real (*term)(real, real) noexcept nogil,
-                                   real (*finish)(real, real) noexcept nogil) noexcept nogil:
+cdef inline void normalise_together(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                    bint few, real (*term)(real, real) noexcept nogil,
+                                    real (*finish)(real, real) noexcept nogil) noexcept nogil:
     cdef real lanes[LANES * COLUMNS]
     cdef real top[RUN]
     cdef double total[COLUMNS]
@@ -225,9 +225,9 @@ cdef inline void finish_shifts(real *y, const real *x, const real *top, const re
         v[j] = finish(v[j], top[j], total[j])
     store(y, v, count)
 
-cdef inline void shift_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                               bint few, real (*term)(real, real) noexcept nogil, real (*sum_up)(real, real) noexcept nogil,
-                               real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+cdef inline void shift_together(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                bint few, real (*term)(real, real) noexcept nogil, real (*sum_up)(real, real) noexcept nogil,
+                                real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     cdef real top[RUN]
     cdef real total[RUN]
     cdef Py_ssize_t i, g, j, some, full, step = 1 if few else step_of(x, n, width, stride)
@@ -246,9 +246,9 @@ cdef inline void shift_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t 
         if full < some:
             finish_shifts(y + i * stride + full, x + i * stride + full, top + full, total + full, some - full, finish)
 
-cdef inline void reduce_columns(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                                bint few, real (*term)(real, real) noexcept nogil,
-                                real (*finish)(real, real) noexcept nogil) noexcept nogil:
+cdef inline void reduce_together(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                 bint few, real (*term)(real, real) noexcept nogil,
+                                 real (*finish)(real, real) noexcept nogil) noexcept nogil:
     cdef real top[RUN]
     cdef real excess[COLUMNS]
     cdef Py_ssize_t j
@@ -280,9 +280,9 @@ cdef inline void finish_products(real *out, const real *a, const real *b, const 
         v[j] = finish(v[j], w[j], total[j])
     store(out, v, count)
 
-cdef inline void contract_columns(real *out, const real *a, const real *b, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                                  bint few, real (*term)(real, real) noexcept nogil,
-                                  real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
+cdef inline void contract_together(real *out, const real *a, const real *b, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                   bint few, real (*term)(real, real) noexcept nogil,
+                                   real (*finish)(real, real, real) noexcept nogil) noexcept nogil:
     cdef real lanes[LANES * COLUMNS]
     cdef double total[COLUMNS]
     cdef double rest[COLUMNS]
@@ -347,8 +347,8 @@ cdef inline void challenge_rows(real *best, real *at, const real *x, Py_ssize_t 
     store(best, b, LANES)
     store(at, a, LANES)
 
-cdef inline void pick_columns(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                              bint (*takes)(real, real) noexcept nogil) noexcept nogil:
+cdef inline void pick_together(real *out, Py_ssize_t *which, const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                               bint (*takes)(real, real) noexcept nogil) noexcept nogil:
     cdef real best[COLUMNS]
     cdef real at[COLUMNS]
     cdef Py_ssize_t i, g, j, start, stop, count, full = width - width % LANES
@@ -369,8 +369,8 @@ cdef inline void pick_columns(real *out, Py_ssize_t *which, const real *x, Py_ss
     for j in range(width):
         out[j] = best[j]
 
-cdef inline void place_columns(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
-                               Py_ssize_t stride, real (*place)(real, bint) noexcept nogil) noexcept nogil:
+cdef inline void place_together(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
+                                Py_ssize_t stride, real (*place)(real, bint) noexcept nogil) noexcept nogil:
     cdef real at[COLUMNS]
     cdef real term[COLUMNS]
     cdef Py_ssize_t i, j, start, stop

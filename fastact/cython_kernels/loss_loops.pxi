@@ -113,6 +113,19 @@ cdef inline void loss_of_rows(double *values, real *grad, const real *x, const r
         if labels is not NULL:
             to[labels[k]] -= <real>at_label[k] * scale
 
+cdef inline void row_loss_rows(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels, const double *at_label,
+                               double z_loss, double scale, Py_ssize_t n, Py_ssize_t width, real (*term)(real, real) noexcept nogil,
+                               real (*cost)(real, real, real, real) noexcept nogil,
+                               real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
+    """The costs of rows that follow one another, and the gradients where `grad` is given, which may be `x`."""
+    cdef Py_ssize_t j = 0, count
+    while j < width:
+        count = rows_at_once(x, n, width - j, ROWS)
+        loss_of_rows(values + j, grad + j * n if grad is not NULL else NULL, x + j * n, t + j * n if t is not NULL else NULL,
+                     labels + j if labels is not NULL else NULL, at_label + j if at_label is not NULL else NULL, <real>z_loss,
+                     <real>scale, n, count, term, cost, slope)
+        j += count
+
 cdef inline void finish_slopes(real *grad, const real *t, const real *factor, real scale, Py_ssize_t count,
                                real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
     cdef real v[LANES]
@@ -127,10 +140,11 @@ cdef inline void finish_slopes(real *grad, const real *t, const real *factor, re
         v[j] = slope(v[j], w[j], factor[j], scale)
     store(grad, v, count)
 
-cdef inline void loss_of_columns(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels,
-                                 const double *at_label, real z_loss, real scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                                 real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
-                                 real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
+cdef inline void row_loss_columns(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels,
+                                  const double *at_label, real z_loss, real scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
+                                  real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
+                                  real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
+    """The same for up to 256 rows side by side."""
     cdef real top[RUN]
     cdef real excess[COLUMNS]
     cdef real factor[RUN]
@@ -162,18 +176,3 @@ cdef inline void loss_of_columns(double *values, real *grad, const real *x, cons
     if labels is not NULL:
         for j in range(width):
             grad[labels[j] * stride + j] -= <real>at_label[j] * scale
-
-cdef inline void row_loss(double *values, real *grad, const real *x, const real *t, const Py_ssize_t *labels, const double *at_label,
-                          double z_loss, double scale, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride,
-                          real (*term)(real, real) noexcept nogil, real (*cost)(real, real, real, real) noexcept nogil,
-                          real (*slope)(real, real, real, real) noexcept nogil) noexcept nogil:
-    """The costs of up to 256 rows, and the gradients where `grad` is given, which may be `x`; stride 1 is rows that follow one another."""
-    cdef Py_ssize_t j = 0, count
-    while stride == 1 and j < width:
-        count = rows_at_once(x, n, width - j, ROWS)
-        loss_of_rows(values + j, grad + j * n if grad is not NULL else NULL, x + j * n, t + j * n if t is not NULL else NULL,
-                     labels + j if labels is not NULL else NULL, at_label + j if at_label is not NULL else NULL, <real>z_loss,
-                     <real>scale, n, count, term, cost, slope)
-        j += count
-    if stride != 1:
-        loss_of_columns(values, grad, x, t, labels, at_label, <real>z_loss, <real>scale, n, width, stride, term, cost, slope)

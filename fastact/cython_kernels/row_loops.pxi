@@ -257,7 +257,7 @@ cdef inline void pick_row(real *out, Py_ssize_t *which, const real *x, Py_ssize_
             out[0] = top
             which[0] = start + <Py_ssize_t>at
 
-cdef inline void place_rows(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
+cdef inline void place_long(real *out, const real *grad, const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t width,
                             real (*place)(real, bint) noexcept nogil) noexcept nogil:
     """Rows one after another: where nothing was chosen the gradient does not count, so that is written first, many rows at a time."""
     cdef Py_ssize_t j, i, count, some = BLOCK // n if n < BLOCK else 1

@@ -13,9 +13,9 @@ cdef class Function:
     cdef readonly object op         # the register's entry
     cdef readonly str __name__
     cdef readonly object backend    # the backend's name, and its level where it has levels
-    cdef object _kernels            # role, dtype -> address; asked once, at first use
+    cdef object _kernels            # op, role, dtype -> address; asked once for each, at first use
     cdef object _namespace          # the function that finds this object again, for pickle; None for the public one
-    cdef void *main[2]              # the kernel of the role "main": float, double
+    cdef void *found[2][2]          # the kernels by the number of their role in `op.roles`, then float and double; NULL before that
     cdef int arrays                 # how many array arguments there are
     cdef int params                 # how many parameters
     cdef tuple param_names
@@ -26,8 +26,7 @@ cdef class Function:
     cdef double cost
     cdef int brain                  # NumPy's number for bfloat16, once the ufunc has got a loop for it; else 0
 
-    cdef void *kernel(self, int dtype) except NULL
-    cdef void *role(self, str role, int dtype) except NULL
+    cdef void *kernel(self, int dtype, int role=*) except NULL
     cdef int check(self, const double *values) except -1
     cdef list bind(self, tuple args, dict kwargs)
     cdef int numbers(self, list values, double *into) except -1

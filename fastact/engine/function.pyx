@@ -68,22 +68,18 @@ cdef class Function:
         """Compute with another backend from now on: `kernels(op, role, dtype)` gives the address of a kernel."""
         self.backend = backend
         self._kernels = kernels
-        self.main[0] = NULL
-        self.main[1] = NULL
+        self.found = [[NULL, NULL], [NULL, NULL]]
 
-    cdef void *kernel(self, int dtype) except NULL:
-        """The main kernel for a dtype; compiled, where that is still to be done, at this first use."""
+    cdef void *kernel(self, int dtype, int role=0) except NULL:
+        """The kernel for a dtype and the number of a role; compiled, where that is still to be done, at this first use."""
         cdef int wide = dtype == DOUBLE
-        cdef void *found = self.main[wide]
+        cdef void *found = self.found[role][wide]
         if found is NULL:
             source = self._kernels
-            found = <void *><size_t>source(self.op, "main", "float64" if wide else "float32")
+            found = <void *><size_t>source(self.op, self.op.roles[role], "float64" if wide else "float32")
             if source is self._kernels:     # another thread may have set another backend meanwhile
-                self.main[wide] = found
+                self.found[role][wide] = found
         return found
-
-    cdef void *role(self, str role, int dtype) except NULL:
-        return <void *><size_t>self._kernels(self.op, role, "float64" if dtype == DOUBLE else "float32")
 
     # ---- parameters ----
 

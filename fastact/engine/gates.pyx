@@ -50,8 +50,6 @@ cdef class ChannelFunction(Function):
     """An elementwise function with a learned weight: one number, or one per channel along `axis`."""
 
     cdef vectorcall call
-    cdef map_kernel known[2]    # kernels of the terms: float, double ...
-    cdef object asked           # ... of whoever was asked for them
     cdef readonly object ufunc
     cdef Py_ssize_t default_axis
 
@@ -125,7 +123,7 @@ cdef class ChannelFunction(Function):
         sums = cnp.PyArray_ZEROS(1, &count, cnp.NPY_DOUBLE, 0)
         total = call.sums = <double *>cnp.PyArray_DATA(sums)
         call.grad, call.x = <char *>cnp.PyArray_DATA(grad), <char *>cnp.PyArray_DATA(x)
-        call.kernel, call.terms = <map_kernel>self.kernel(call.dtype), self.terms(call.dtype)
+        call.kernel, call.terms = <map_kernel>self.kernel(call.dtype), <map_kernel>self.kernel(call.dtype, 1)
         work = call.n * self.cost * (2 if call.dtype == DOUBLE else 1)
         if call.n == 0:
             pass
@@ -139,15 +137,6 @@ cdef class ChannelFunction(Function):
         for k in range(1, call.channels):
             total[0] += total[k]
         return sums[:1].copy()      # not a view, which would keep the sums of all pieces
-
-    cdef map_kernel terms(self, int dtype) except NULL:
-        """The kernel of the terms of the weight's gradient, asked for once per backend."""
-        if self.asked is not self._kernels:
-            self.known[0] = self.known[1] = NULL
-            self.asked = self._kernels
-        if self.known[dtype == DOUBLE] is NULL:
-            self.known[dtype == DOUBLE] = <map_kernel>self.role("weight", dtype)
-        return self.known[dtype == DOUBLE]
 
 
 cdef inline void repeat(floating *line, const floating *weight, Py_ssize_t channels, Py_ssize_t n) noexcept nogil:

@@ -12,6 +12,7 @@ from fastact.engine.calls cimport (
     install_vectorcall, is_ready, only_known, plain, read_axis, read_options, ready, slow, vectorcall,
 )
 from fastact.engine.function cimport Function
+from fastact.engine.rows cimport COLUMNS, ROWS
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
 
 import operator
@@ -196,12 +197,12 @@ cdef class PickFunction(Function):
         cdef double work
         cdef int k
         call.dtype = DOUBLE if cnp.PyArray_TYPE(pieces) == cnp.NPY_DOUBLE else SINGLE
-        call.kernel = <pick_kernel>self.kernel(call.dtype)
         call.pieces, call.values = <char *>cnp.PyArray_DATA(pieces), <char *>cnp.PyArray_DATA(values)
         call.which = <Py_ssize_t *>cnp.PyArray_DATA(which)
         call.n, call.inner, call.stray = cnp.PyArray_DIM(pieces, axis), 1, False
         for k in range(axis + 1, cnp.PyArray_NDIM(pieces)):
             call.inner *= cnp.PyArray_DIM(pieces, k)
+        call.kernel = <pick_kernel>self.kernel(call.dtype, COLUMNS if call.inner > 1 else ROWS)
         work = rows * call.n * self.cost * (2 if call.dtype == DOUBLE else 1)
         if work < KEEP_GIL:
             run_pick(call, rows, 0)

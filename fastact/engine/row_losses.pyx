@@ -8,7 +8,7 @@ cimport numpy as cnp
 from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, itemsize
 from fastact.engine.calls cimport inherit_doc, is_ready, only_known, ready
 from fastact.engine.function cimport Function
-from fastact.engine.rows cimport LINE, TOGETHER, RowCall, pack, place, unpack
+from fastact.engine.rows cimport COLUMNS, LINE, ROWS, TOGETHER, RowCall, pack, place, unpack
 from fastact.engine.threads cimport run_spans
 
 import math
@@ -34,7 +34,7 @@ cdef struct RowLossCall:
     loss_kernel kernel
     bint wants_gradient
     bint weighted               # there are dense weights
-    Py_ssize_t stride           # between the elements of rows that stand side by side, else 1
+    bint packed                 # rows are brought side by side on the stack
     Py_ssize_t *labels          # or NULL
     double *class_weights       # of the labels, or NULL for 1
     double kept                 # the share of the target that smoothing leaves at the label
@@ -93,16 +93,16 @@ cdef void packed_losses(RowLossCall *call, Py_ssize_t start, Py_ssize_t stop) no
 cdef void row_loss_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef RowLossCall *call = <RowLossCall *>context
     cdef Py_ssize_t width = 1
-    if call.stride == 1 and call.rows.n < LINE and stop - start > 1:
+    if call.packed:
         packed_losses(call, start, stop)
         return
     while start < stop:
-        if call.stride > 1 or (call.rows.n <= SHORT_ENOUGH and (call.rows.outer[2] or not call.weighted)):
-            width = call.rows.inner_count - start % call.rows.inner_count if call.stride > 1 else stop - start
+        if call.rows.stride > 1 or (call.rows.n <= SHORT_ENOUGH and (call.rows.outer[2] or not call.weighted)):
+            width = call.rows.inner_count - start % call.rows.inner_count if call.rows.stride > 1 else stop - start
             width = width if width < stop - start else stop - start
             width = width if width < TOGETHER_AT_MOST else TOGETHER_AT_MOST
         compute_rows(call, start, width, place(&call.rows, 0, start) if call.wants_gradient else NULL, place(&call.rows, 1, start),
-                     place(&call.rows, 2, start) if call.weighted else NULL, call.stride)
+                     place(&call.rows, 2, start) if call.weighted else NULL, call.rows.stride)
         start += width
 
 
@@ -221,8 +221,9 @@ cdef class RowLossFunction(Function):
         if into is not None:
             work = target if usable(target, rows, weights) else np.empty_like(rows)
         lay_out(&call.rows, DOUBLE if dtype == np.float64 else SINGLE, classes, inner)
-        call.kernel = <loss_kernel>self.kernel(call.rows.dtype)
-        call.stride = inner if beside else 1
+        call.rows.stride = inner if beside else 1
+        call.packed = not beside and classes < LINE and values.shape[0] > 1
+        call.kernel = <loss_kernel>self.kernel(call.rows.dtype, COLUMNS if beside or call.packed else ROWS)
         call.rows.data = [NULL, <char *>cnp.PyArray_DATA(rows), NULL, NULL]
         if work is not None:
             call.rows.data[0] = <char *>cnp.PyArray_DATA(work)

@@ -14,6 +14,12 @@ cdef extern from "transpose.h" nogil:
 cdef enum:
     PIECE = 512     # half-precision rows are converted in pieces of this length
 
+cdef enum:          # how rows come to a kernel
+    WHOLE           # as they are, one after another
+    BUFFERED        # one at a time, through a buffer
+    BESIDE          # as they are, side by side
+    PACKED          # short rows: brought side by side on the stack
+
 
 cdef char *place(RowCall *call, int k, Py_ssize_t row) noexcept nogil:
     """Where operand k's row begins."""
@@ -32,17 +38,17 @@ cdef inline bint whole(RowCall *call) noexcept nogil:
 
 
 cdef inline Py_ssize_t side_by_side(RowCall *call) noexcept nogil:
-    """The step between elements, in elements, where neighbouring rows stand side by side in a computing type; else 0."""
+    """The step between elements, in elements, where neighbouring rows stand side by side in a computing type; else 1."""
     cdef Py_ssize_t size = itemsize(call.dtype), step = 0
     cdef int k
     for k in range(call.operands):
         if call.inner[k] != size:
-            return 0
+            return 1
         if call.has_core[k]:
             if (step and call.core[k] != step) or call.core[k] <= size or call.core[k] % size:
-                return 0
+                return 1
             step = call.core[k]
-    return step // size if call.dtype >= SINGLE else 0
+    return step // size if call.dtype >= SINGLE else 1
 
 
 cdef inline void call_at(RowCall *call, Py_ssize_t row, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:
@@ -50,13 +56,25 @@ cdef inline void call_at(RowCall *call, Py_ssize_t row, Py_ssize_t width, Py_ssi
                 place(call, 3, row) if call.operands > 3 else NULL, call.n, width, stride)
 
 
-cdef void columns_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t stride) noexcept nogil:
+cdef int find_way(RowCall *call, Py_ssize_t rows) noexcept nogil:
+    """Decide how the rows of a call come to its kernel, which is still to be found; the role of that kernel."""
+    call.stride = side_by_side(call)
+    if call.stride > 1 and call.inner_count >= 16:
+        call.way = BESIDE
+    elif call.n < SHORT and rows > 1:
+        call.way = PACKED
+    else:
+        call.way = WHOLE if whole(call) else BUFFERED
+    return COLUMNS if call.way == BESIDE or call.way == PACKED else ROWS
+
+
+cdef void columns_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Rows side by side: as many as follow one another, in one call."""
     cdef Py_ssize_t width
     while start < stop:
         width = call.inner_count - start % call.inner_count
         width = width if width < stop - start else stop - start
-        call_at(call, start, width, stride)
+        call_at(call, start, width, call.stride)
         start += width
 
 
@@ -75,6 +93,13 @@ cdef inline bint adjacent(RowCall *call, Py_ssize_t row, Py_ssize_t width) noexc
         if even_step(call, k, row, width) != (call.n * size if call.has_core[k] else size):
             return False
     return True
+
+
+cdef void whole_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Contiguous rows: all in one call where they follow one another."""
+    cdef Py_ssize_t row, width = stop - start if adjacent(call, start, stop - start) else 1
+    for row from start <= row < stop by width:
+        call_at(call, row, width, 1)
 
 
 cdef inline void transpose(floating *to, Py_ssize_t to_step, const floating *source, Py_ssize_t from_step, Py_ssize_t rows,
@@ -187,21 +212,18 @@ cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexce
 
 cdef void rows_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef RowCall *call = <RowCall *>context
-    cdef Py_ssize_t stride = side_by_side(call), row, width
-    if stride > 1 and call.inner_count >= 16:
-        columns_span(call, start, stop, stride)
-    elif call.n < SHORT and stop - start > 1:
+    if call.way == BESIDE:
+        columns_span(call, start, stop)
+    elif call.way == PACKED:
         packed_span(call, start, stop)
-    elif whole(call):
-        width = stop - start if stop - start > 1 and adjacent(call, start, stop - start) else 1
-        for row from start <= row < stop by width:
-            call_at(call, row, width, 1)
+    elif call.way == WHOLE:
+        whole_span(call, start, stop)
     else:
         buffered_span(call, start, stop)
 
 
 cdef void run_rows(RowCall *call, Py_ssize_t rows, double cost) noexcept nogil:
-    """Run a row kernel over `rows` rows; `cost` is in nanoseconds per element."""
-    cdef bint single = call.n >= SHORT and not (side_by_side(call) > 1 and call.inner_count >= 16)     # long rows, one by one
+    """Run a row kernel over `rows` rows, whose way was found; `cost` is in nanoseconds per element."""
+    cdef bint single = call.way == WHOLE or call.way == BUFFERED
     if rows > 0 and call.n > 0:
         run_spans(rows_span, call, rows, 1 if single else TOGETHER, rows * call.n * cost)

@@ -11,7 +11,7 @@ from fastact.engine.calls cimport (
     read_axis, read_options, slow, slow_call, vectorcall,
 )
 from fastact.engine.function cimport Function
-from fastact.engine.rows cimport RowCall, row_kernel, run_rows
+from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
 from fastact.engine.threads cimport KEEP_GIL
 from fastact.engine.ufuncs cimport dtype_of, make_gufunc
 
@@ -167,7 +167,8 @@ cdef int lay_out(RowCall *call, RowFunction self, cnp.ndarray x, Py_ssize_t axis
 
 
 cdef int run(RowFunction self, RowCall *call, cnp.ndarray x, Py_ssize_t rows) except -1:
-    """Run the kernel, without the interpreter lock where that is worth it."""
+    """Find the kernel and run it, without the interpreter lock where that is worth it."""
+    call.kernel = <row_kernel>self.kernel(call.dtype, find_way(call, rows))
     if cnp.PyArray_SIZE(x) * self.cost < KEEP_GIL:
         run_rows(call, rows, 0)
     else:
@@ -197,7 +198,6 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     if out is None:
         return slow(self, args, count, names)
     call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
-    call.kernel = <row_kernel>self.kernel(call.dtype)
     lay_out(&call, self, x, axis)
     call.data[0] = <char *>cnp.PyArray_DATA(out)
     for k in range(self.arrays):
@@ -251,7 +251,6 @@ cdef object direct_reduction(object callable, PyObject *const *args, size_t narg
     if out is None:
         return slow(self, args, count, names)
     call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
-    call.kernel = <row_kernel>self.kernel(call.dtype)
     lay_out(&call, self, x, axis if axis >= 0 else cnp.PyArray_NDIM(x) - 1)
     if axis < 0:
         call.n = cnp.PyArray_SIZE(x)

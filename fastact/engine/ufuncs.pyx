@@ -11,7 +11,7 @@ from cpython.object cimport PyObject
 from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, MapCall, itemsize, map_kernel, run_map, scatter
 from fastact.engine.calls cimport real_dtype
 from fastact.engine.function cimport Function
-from fastact.engine.rows cimport RowCall, row_kernel, run_rows
+from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
 
 cdef extern from "cpu.h" nogil:
     unsigned int fa_save_flags()
@@ -28,7 +28,7 @@ cdef enum:
     DTYPES = 3      # half, float, double: in this order half stays half
 
 cdef struct Loop:
-    void **main             # the function's kernels: float, double
+    void **found            # the function's kernels: of each role for float, double
     void *function          # the function itself, kept alive below
     int dtype
     int arrays
@@ -42,19 +42,19 @@ cdef tuple UFUNC_OPTIONS = ("out", "where", "dtype", "casting", "order", "subok"
 _alive = []     # ufuncs hold bare pointers: what they point to lives as long as the process
 
 
-cdef void *compile_kernel(Loop *loop) noexcept with gil:
+cdef void *compile_kernel(Loop *loop, int role) noexcept with gil:
     """Have the kernel compiled now; NULL, with the Python error set for NumPy to find, if that fails."""
     try:
-        return (<Function>loop.function).kernel(loop.dtype)
+        return (<Function>loop.function).kernel(loop.dtype, role)
     except BaseException as error:
         kind = type(error)
         PyErr_SetObject(<PyObject *>kind, <PyObject *>error)
     return NULL
 
 
-cdef inline void *find_kernel(Loop *loop) noexcept nogil:
-    cdef void *kernel = loop.main[loop.dtype == DOUBLE]
-    return kernel if kernel is not NULL else compile_kernel(loop)
+cdef inline void *find_kernel(Loop *loop, int role) noexcept nogil:
+    cdef void *kernel = loop.found[2 * role + (loop.dtype == DOUBLE)]
+    return kernel if kernel is not NULL else compile_kernel(loop, role)
 
 
 cdef Py_ssize_t same_params(char **at, const cnp.npy_intp *steps, int params, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -80,7 +80,7 @@ cdef void map_loop(char **args, const cnp.npy_intp *dims, const cnp.npy_intp *st
     cdef Py_ssize_t n = dims[0], start = 0, count
     cdef int k, inputs = loop.arrays + loop.params
     cdef unsigned int flags
-    call.kernel = <map_kernel>find_kernel(loop)
+    call.kernel = <map_kernel>find_kernel(loop, 0)
     if call.kernel is NULL:
         return
     call.dtype = loop.dtype
@@ -112,9 +112,6 @@ cdef void row_loop(char **args, const cnp.npy_intp *dims, const cnp.npy_intp *st
     if dims[1] == 0:
         fill_empty(loop, args[loop.arrays], steps[loop.arrays], rows)
         return
-    call.kernel = <row_kernel>find_kernel(loop)
-    if call.kernel is NULL:
-        return
     call.dtype = loop.dtype
     call.operands = loop.arrays + 1
     call.failed = False
@@ -130,6 +127,9 @@ cdef void row_loop(char **args, const cnp.npy_intp *dims, const cnp.npy_intp *st
             call.core[at] = steps[loop.arrays + 1 + core]
             core += 1
     call.inner_count = rows
+    call.kernel = <row_kernel>find_kernel(loop, find_way(&call, rows))
+    if call.kernel is NULL:
+        return
     flags = fa_save_flags()
     run_rows(&call, rows, loop.cost)
     fa_restore_flags(flags)
@@ -166,7 +166,7 @@ cdef Loop *make_loops(Function function, void **data, char *types, bint with_par
     cdef Loop *loops = <Loop *>malloc(DTYPES * sizeof(Loop))
     order[:] = [HALF, SINGLE, DOUBLE]
     for d in range(DTYPES):
-        loops[d].main = function.main
+        loops[d].found = &function.found[0][0]
         loops[d].function = <void *>function
         loops[d].dtype = order[d]
         loops[d].arrays = function.arrays
@@ -186,7 +186,7 @@ cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1:
     cdef int params = ufunc.nin - function.arrays, operands = ufunc.nin + 1, k
     cdef int *types = <int *>malloc(operands * sizeof(int))
     cdef Loop *loop = <Loop *>malloc(sizeof(Loop))
-    loop.main = function.main
+    loop.found = &function.found[0][0]
     loop.function = <void *>function
     loop.dtype = BRAIN
     loop.arrays = function.arrays

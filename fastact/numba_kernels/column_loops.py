@@ -6,7 +6,7 @@ from operator import add
 from operator import pos as same
 
 from fastact.numba_kernels.bits import prefetch, real, routine, scalar
-from fastact.numba_kernels.loops import LANES, each, is_null, offset, stack
+from fastact.numba_kernels.loops import LANES, each, is_null, null, offset, stack
 
 BLOCK = 1024
 AHEAD = 2  # rows between the one that is computed and the one that begins to be loaded
@@ -14,6 +14,12 @@ COLUMNS = 256  # columns handled together at most ...
 SUMS = LANES * COLUMNS  # ... and the lanes of all of them: lane k of column j at k * width + j
 NARROW = 64  # so many columns at most, without a gap between them, are taken 16 elements of each at a time ...
 RUN = LANES * NARROW  # ... in one run
+
+
+@scalar
+def columns(width, j):
+    """How many columns are handled together from column j on."""
+    return COLUMNS if width - j > COLUMNS else width - j
 
 
 @scalar
@@ -133,7 +139,7 @@ def add_lanes(total, rest, lanes, width, used):
 
 
 @routine
-def normalise_columns(term, finish, y, x, n, width, stride):
+def normalise_together(term, finish, y, x, n, width, stride):
     lanes, total, rest = stack(x[0], SUMS), stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     step, ahead = step_of(n, width, stride), fetched(n, width, stride)
     top, _ = column_tops(x, n, width, stride, stack(x[0], RUN), stack(x[0], RUN))
@@ -180,7 +186,7 @@ def column_excess(term, y, x, n, width, stride, top, excess):
 
 
 @routine
-def contract_columns(term, finish, out, a, b, n, width, stride):
+def contract_together(term, finish, out, a, b, n, width, stride):
     lanes, sums = stack(a[0], SUMS), stack(a[0], RUN)
     total, rest = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     step, ahead = step_of(n, width, stride), fetched(n, width, stride)
@@ -203,3 +209,59 @@ def contract_columns(term, finish, out, a, b, n, width, stride):
         prefetch(offset(b, (i + AHEAD) * stride), ahead)
         prefetch(offset(out, (i + AHEAD) * stride), ahead)
         each(run(n - i, step, width), offset(out, here), finish, offset(a, here), offset(b, here), sums)
+
+
+# ---- kernels --------------------------------------------------------------------------------------------------------------
+
+
+def normalise_columns(term, finish):
+    def kernel(y, x, b, c, n, width, stride):
+        for j in range(0, width, COLUMNS):
+            normalise_together(term, finish, offset(y, j), offset(x, j), n, columns(width, j), stride)
+
+    return kernel
+
+
+def shift_columns(term, sum_up, finish):
+    def kernel(y, x, b, c, n, width, stride):
+        tops, spare, excess = stack(x[0], RUN), stack(x[0], RUN), stack(x[0], RUN)
+        for j in range(0, width, COLUMNS):
+            here = columns(width, j)
+            tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
+            column_excess(term, null(x), offset(x, j), n, here, stride, tops, excess)
+            each(here, excess, sum_up, tops, excess)
+            step = step_of(n, here, stride)
+            repeat(excess, here, step)
+            for i in range(0, n, step):
+                at = i * stride + j
+                each(run(n - i, step, here), offset(y, at), finish, offset(x, at), tops, excess)
+
+    return kernel
+
+
+def reduce_columns(term, finish):
+    def kernel(y, x, b, c, n, width, stride):
+        tops, spare, excess = stack(x[0], RUN), stack(x[0], RUN), stack(x[0], RUN)
+        for j in range(0, width, COLUMNS):
+            here = columns(width, j)
+            tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
+            column_excess(term, null(x), offset(x, j), n, here, stride, tops, excess)
+            each(here, offset(y, j), finish, tops, excess)
+
+    return kernel
+
+
+def contract_columns(term, finish):
+    def kernel(out, a, b, c, n, width, stride):
+        for j in range(0, width, COLUMNS):
+            contract_together(term, finish, offset(out, j), offset(a, j), offset(b, j), n, columns(width, j), stride)
+
+    return kernel
+
+
+def spread_columns(finish):
+    def kernel(out, a, b, c, n, width, stride):
+        for i in range(n):
+            each(width, offset(out, i * stride), finish, a, offset(b, i * stride), c)
+
+    return kernel

@@ -8,10 +8,11 @@ import importlib
 from numba import types
 
 from fastact.numba_kernels.bits import scalar
+from fastact.numba_kernels.column_loops import contract_columns, normalise_columns, reduce_columns, shift_columns, spread_columns
 from fastact.numba_kernels.loops import each, first, offset, stack
-from fastact.numba_kernels.loss_loops import row_loss
-from fastact.numba_kernels.pick_loops import pick, place
-from fastact.numba_kernels.row_loops import contract, normalise, reduce, shift, spread
+from fastact.numba_kernels.loss_loops import row_loss_columns, row_loss_rows
+from fastact.numba_kernels.pick_loops import pick_columns, pick_rows, place_columns, place_rows
+from fastact.numba_kernels.row_loops import contract_rows, normalise_rows, reduce_rows, shift_rows, spread_rows
 
 STAGE = 256  # numbers for which a scalar in two stages does the first, before it does the second
 
@@ -97,30 +98,30 @@ def find(op, suffix=""):
 
 
 LOOPS = {
-    "normalise": (normalise, "_term", ""),
-    "shift": (shift, "_term", "_total", ""),
-    "reduce": (reduce, "_term", ""),
-    "contract": (contract, "_term", ""),
-    "spread": (spread, ""),
+    "normalise": (normalise_rows, normalise_columns, "_term", ""),
+    "shift": (shift_rows, shift_columns, "_term", "_total", ""),
+    "reduce": (reduce_rows, reduce_columns, "_term", ""),
+    "contract": (contract_rows, contract_columns, "_term", ""),
+    "spread": (spread_rows, spread_columns, ""),
+    "pick": (pick_rows, pick_columns, ""),
+    "place": (place_rows, place_columns, ""),
+    "row_loss": (row_loss_rows, row_loss_columns, "_term", "", "_gradient"),
 }
-"""The loops over rows, and the scalars that each takes, as suffixes of the operation's name."""
+"""The loops over rows that follow one another and over rows side by side, and the scalars of both, as suffixes of the operation's name."""
 
 
-def row_kernel(op):
-    """The kernel of an operation on rows: the loop that the register names, and its scalars."""
-    loop, *suffixes = LOOPS[op.loop]
-    return loop(*(find(op, suffix) for suffix in suffixes))
+def row_kernels(op):
+    """The kernels of an operation on rows, by role: the loops that the register names, or the kind, with its scalars."""
+    loop = op.loop or ("place" if op.kind == "pick" and op.is_backward else op.kind)
+    rows, columns, *suffixes = LOOPS[loop]
+    scalars = [find(op, suffix) for suffix in suffixes]
+    return {"rows": rows(*scalars), "columns": columns(*scalars)}
 
 
 def functions(op):
     """The functions to compile for an operation, by role."""
-    if op.kind == "rows":
-        return {"main": row_kernel(op)}
-    if op.kind == "pick":
-        return {"main": (place if op.is_backward else pick)(find(op))}
-    if op.kind == "row_loss":
-        forward = op.forward or op
-        return {"main": row_loss(find(forward, "_term"), find(forward), find(forward.backward_op))}
+    if op.kind in ("rows", "pick", "row_loss"):
+        return row_kernels(op)
     if op.kind == "loss" and op.is_backward:
         return {"main": gradient(find(op), len(op.params))}
     inputs = len(op.inputs)

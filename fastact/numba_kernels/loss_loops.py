@@ -96,52 +96,64 @@ def close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, sca
     each(width, excess, factor_of, top, log_total, mass, excess, z_loss, scale)
 
 
-def row_loss(term, cost, slope):
-    """The costs of up to 256 rows, and the gradients where `grad` is given; `grad` may be `x`."""
+def row_loss_rows(term, cost, slope):
+    """The costs of up to 256 rows that follow one another, and the gradients where `grad` is given; `grad` may be `x`."""
 
     def kernel(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride):
         number = type(x[0])
-        z_loss, scale = np.float64(number(z_loss)), np.float64(number(scale))
-        top, excess, at_target = stack(x[0], RUN), stack(x[0], RUN), stack(x[0], COLUMNS)
-        mass = stack(0.0, COLUMNS)
-        each(width, values, same, 0.0)
-        each(width, mass, same, 0.0)
-        element, row = (stride, 1) if stride > 1 else (1, n)
-        if not is_null(labels):
-            for j in range(width):
-                at_target[j] = x[labels[j] * element + j * row]
-        if stride == 1:
-            row_tops(x, n, width, top)
+        z_loss, scale = number(z_loss), number(scale)
+        top, excess, at_target, mass = stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(0.0, COLUMNS)
+        row_tops(x, n, width, top)
+        for j in range(width):
+            values[j] = mass[j] = 0.0
+            if not is_null(labels):
+                at_target[j] = x[j * n + labels[j]]
             if not is_null(t):
-                for j in range(width):
-                    values[j], mass[j] = weigh_row(cost, offset(x, j * n), offset(t, j * n), top[j], n)
-            row_excesses(term, grad, x, n, width, top, excess)
-        else:
-            top, _ = column_tops(x, n, width, stride, top, stack(x[0], RUN))
-            if not is_null(t):
-                weigh_columns(x, cost, values, mass, t, n, width, stride, top)
-            column_excess(term, grad, x, n, width, stride, top, excess)
+                values[j], mass[j] = weigh_row(cost, offset(x, j * n), offset(t, j * n), top[j], n)
+        row_excesses(term, grad, x, n, width, top, excess)
         close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, scale, width)
         if is_null(grad):
             return
-        if stride == 1:
-            for j in range(width):
-                here = offset(grad, j * n)
-                if is_null(t):
-                    each(n, here, slope, here, number(0), excess[j], number(scale))
-                else:
-                    each(n, here, slope, here, offset(t, j * n), excess[j], number(scale))
-        else:
-            step = step_of(n, width, stride)
-            repeat(excess, width, step)
-            for i in range(0, n, step):
-                here, count = offset(grad, i * stride), run(n - i, step, width)
-                if is_null(t):
-                    each(count, here, slope, here, number(0), excess, number(scale))
-                else:
-                    each(count, here, slope, here, offset(t, i * stride), excess, number(scale))
+        for j in range(width):
+            here = offset(grad, j * n)
+            if is_null(t):
+                each(n, here, slope, here, number(0), excess[j], scale)
+            else:
+                each(n, here, slope, here, offset(t, j * n), excess[j], scale)
+            if not is_null(labels):
+                here[labels[j]] -= number(at_label[j]) * scale
+
+    return kernel
+
+
+def row_loss_columns(term, cost, slope):
+    """The same for up to 256 rows side by side."""
+
+    def kernel(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride):
+        number = type(x[0])
+        z_loss, scale = number(z_loss), number(scale)
+        excess, at_target, mass = stack(x[0], RUN), stack(x[0], COLUMNS), stack(0.0, COLUMNS)
+        top, _ = column_tops(x, n, width, stride, stack(x[0], RUN), stack(x[0], RUN))
+        for j in range(width):
+            values[j] = mass[j] = 0.0
+            if not is_null(labels):
+                at_target[j] = x[labels[j] * stride + j]
+        if not is_null(t):
+            weigh_columns(x, cost, values, mass, t, n, width, stride, top)
+        column_excess(term, grad, x, n, width, stride, top, excess)
+        close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, scale, width)
+        if is_null(grad):
+            return
+        step = step_of(n, width, stride)
+        repeat(excess, width, step)
+        for i in range(0, n, step):
+            here, count = offset(grad, i * stride), run(n - i, step, width)
+            if is_null(t):
+                each(count, here, slope, here, number(0), excess, scale)
+            else:
+                each(count, here, slope, here, offset(t, i * stride), excess, scale)
         if not is_null(labels):
             for j in range(width):
-                grad[labels[j] * element + j * row] -= number(at_label[j]) * number(scale)
+                grad[labels[j] * stride + j] -= number(at_label[j]) * scale
 
     return kernel

@@ -89,7 +89,7 @@ def compiled(op, role, dtype):
 
 
 def kernel(op, role, dtype):
-    """The address of a kernel: `op` is an entry of the register, `role` "main" or another that kernels.py knows, `dtype` a name."""
+    """The address of a kernel: `op` is an entry of the register, `role` one of its roles, `dtype` a name."""
     if op.kind == "row_loss":
         op = op.forward or op  # one kernel gives the value and the gradient
     key = (op.name, role, dtype)

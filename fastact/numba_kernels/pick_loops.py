@@ -8,7 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastact.numba_kernels.bits import real, routine, scalar
-from fastact.numba_kernels.column_loops import BLOCK, COLUMNS
+from fastact.numba_kernels.column_loops import BLOCK, COLUMNS, columns
 from fastact.numba_kernels.loops import LANES, each, offset, stack
 
 GROUP = 64  # elements of a row among which one is chosen side by side
@@ -104,7 +104,7 @@ def placed(chosen, grad, at, here):
 
 
 @routine
-def pick_columns(takes, out, which, x, n, width, stride):
+def pick_together(takes, out, which, x, n, width, stride):
     """Indices are kept in the type of the data, which vectorises, within pieces of FAR rows."""
     best, best_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)  # in turn: with one buffer LLVM makes slow masked stores
     at, at_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
@@ -127,7 +127,7 @@ def pick_row(takes, out, which, x, n):
     best = x[0]
     index = 0
     if n >= GROUP:
-        pick_columns(takes, tops, rows, x, n // GROUP, GROUP, GROUP)
+        pick_together(takes, tops, rows, x, n // GROUP, GROUP, GROUP)
         for j in range(GROUP):
             here = rows[j] * GROUP + j
             if takes(tops[j], best) or (here < index and not takes(best, tops[j])):
@@ -142,7 +142,7 @@ def pick_row(takes, out, which, x, n):
 
 
 @routine
-def place_columns(chosen, out, grad, which, n, width, stride):
+def place_together(chosen, out, grad, which, n, width, stride):
     at = stack(grad[0], COLUMNS)
     for start in range(0, n, FAR):
         stop = start + FAR if n - start > FAR else n
@@ -195,35 +195,38 @@ def place_short(chosen, out, grad, which, n, width):
         out[i] = chosen(grad[i // n], which[i // n] == i % n)
 
 
-# ---- kernels: stride 1 is whole rows that follow one another ----------------------------------------------------------------
+# ---- kernels: rows that follow one another, then rows side by side -----------------------------------------------------------
 
 
-def pick(takes):
-    """The element of a row that takes the place of all before it, and its index; stride 1 is whole rows that follow one another."""
+def pick_rows(takes):
+    """The element of a row that takes the place of all before it, and its index."""
 
     def kernel(out, which, x, n, width, stride):
-        if stride == 1 and n < SHORT and width > 1:
+        if n < SHORT and width > 1:
             for j in range(0, width, COLUMNS):
-                here = COLUMNS if width - j > COLUMNS else width - j
-                pick_short(takes, offset(out, j), offset(which, j), offset(x, j * n), n, here)
-        elif stride == 1:
+                pick_short(takes, offset(out, j), offset(which, j), offset(x, j * n), n, columns(width, j))
+        else:
             for j in range(width):
                 pick_row(takes, offset(out, j), offset(which, j), offset(x, j * n), n)
-        else:
-            for j in range(0, width, COLUMNS):
-                here = COLUMNS if width - j > COLUMNS else width - j
-                pick_columns(takes, offset(out, j), offset(which, j), offset(x, j), n, here, stride)
 
     return kernel
 
 
-def place(chosen):
-    """Put each row's number at its index, and elsewhere what does not depend on it, many rows at a time; stride 1 as in `pick`."""
+def pick_columns(takes):
+    def kernel(out, which, x, n, width, stride):
+        for j in range(0, width, COLUMNS):
+            pick_together(takes, offset(out, j), offset(which, j), offset(x, j), n, columns(width, j), stride)
+
+    return kernel
+
+
+def place_rows(chosen):
+    """Put each row's number at its index, and elsewhere what does not depend on it, many rows at a time."""
 
     def kernel(out, grad, which, n, width, stride):
-        if stride == 1 and n <= TILE:
+        if n <= TILE:
             place_short(chosen, out, grad, which, n, width)
-        elif stride == 1:
+        else:
             some = BLOCK // n if n < BLOCK else 1
             for j in range(0, width, some):
                 count = some if width - j > some else width - j
@@ -231,9 +234,13 @@ def place(chosen):
                 for k in range(j, j + count):
                     if 0 <= which[k] < n:  # it was checked, but is the caller's, who may have changed it
                         out[k * n + which[k]] = chosen(grad[k], True)
-        else:
-            for j in range(0, width, COLUMNS):
-                here = COLUMNS if width - j > COLUMNS else width - j
-                place_columns(chosen, offset(out, j), offset(grad, j), offset(which, j), n, here, stride)
+
+    return kernel
+
+
+def place_columns(chosen):
+    def kernel(out, grad, which, n, width, stride):
+        for j in range(0, width, COLUMNS):
+            place_together(chosen, offset(out, j), offset(grad, j), offset(which, j), n, columns(width, j), stride)
 
     return kernel

@@ -1,26 +1,11 @@
-"""The loops over contiguous rows, and the kernels for both layouts, with one order of addition.
+"""The loops over rows that follow one another, with the order of addition that holds for every layout.
 
 Sums are taken in blocks of 1024 elements: 16 lanes in the type of the data (element i goes to lane i % 16), the lanes by halving,
 the blocks in float64. So every layout and thread count gives the same bits.
 """
 
 from fastact.numba_kernels.bits import SINGLE, real, routine, scalar
-from fastact.numba_kernels.column_loops import (
-    BLOCK,
-    COLUMNS,
-    RUN,
-    carried,
-    column_excess,
-    column_tops,
-    contract_columns,
-    less_one,
-    normalise_columns,
-    repeat,
-    run,
-    settled,
-    step_of,
-    untied,
-)
+from fastact.numba_kernels.column_loops import BLOCK, carried, less_one, settled, untied
 from fastact.numba_kernels.loops import add_up, each, is_null, largest, null, offset, stack
 
 ROWS = 8  # contiguous rows that go through a pass together, where they are short and a logarithm stands between the passes
@@ -87,104 +72,70 @@ def row_product(term, a, b, n):
     return real(settled(total, rest))
 
 
-# ---- kernels for both layouts: stride 1 is `width` whole rows that follow one another -------------------------------------
+# ---- kernels: `width` rows of n elements, which follow one another ---------------------------------------------------------
 
 
-def normalise(term, finish):
+def normalise_rows(term, finish):
     """Store and sum the terms of a row, then divide them by their sum."""
 
     def kernel(y, x, b, c, n, width, stride):
-        if stride == 1:
-            for j in range(width):
-                row, terms = offset(x, j * n), offset(y, j * n)
-                each(n, terms, finish, terms, store_row(term, terms, row, largest(row, n), n))
-        else:
-            for j in range(0, width, COLUMNS):
-                normalise_columns(term, finish, offset(y, j), offset(x, j), n, COLUMNS if width - j > COLUMNS else width - j, stride)
+        for j in range(width):
+            row, terms = offset(x, j * n), offset(y, j * n)
+            each(n, terms, finish, terms, store_row(term, terms, row, largest(row, n), n))
 
     return kernel
 
 
-def shift(term, sum_up, finish):
+def shift_rows(term, sum_up, finish):
     """Shift a row by the logarithm of the sum of its exponentials."""
 
     def kernel(y, x, b, c, n, width, stride):
-        if stride == 1:
-            tops, excess = stack(x[0], ROWS), stack(x[0], ROWS)
-            j = 0
-            while j < width:
-                count = rows_at_once(x[0], n, width - j)
-                row_tops(offset(x, j * n), n, count, tops)
-                row_excesses(term, null(x), offset(x, j * n), n, count, tops, excess)
-                each(count, excess, sum_up, tops, excess)
-                for k in range(j, j + count):
-                    each(n, offset(y, k * n), finish, offset(x, k * n), tops[k - j], excess[k - j])
-                j += count
-        else:
-            tops, spare, excess = stack(x[0], RUN), stack(x[0], RUN), stack(x[0], RUN)
-            for j in range(0, width, COLUMNS):
-                here = COLUMNS if width - j > COLUMNS else width - j
-                tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
-                column_excess(term, null(x), offset(x, j), n, here, stride, tops, excess)
-                each(here, excess, sum_up, tops, excess)
-                step = step_of(n, here, stride)
-                repeat(excess, here, step)
-                for i in range(0, n, step):
-                    at = i * stride + j
-                    each(run(n - i, step, here), offset(y, at), finish, offset(x, at), tops, excess)
+        tops, excess = stack(x[0], ROWS), stack(x[0], ROWS)
+        j = 0
+        while j < width:
+            count = rows_at_once(x[0], n, width - j)
+            row_tops(offset(x, j * n), n, count, tops)
+            row_excesses(term, null(x), offset(x, j * n), n, count, tops, excess)
+            each(count, excess, sum_up, tops, excess)
+            for k in range(j, j + count):
+                each(n, offset(y, k * n), finish, offset(x, k * n), tops[k - j], excess[k - j])
+            j += count
 
     return kernel
 
 
-def reduce(term, finish):
+def reduce_rows(term, finish):
     """The logarithm of the sum of a row's exponentials."""
 
     def kernel(y, x, b, c, n, width, stride):
-        if stride == 1:
-            tops, excess = stack(x[0], ROWS), stack(x[0], ROWS)
-            j = 0
-            while j < width:
-                count = rows_at_once(x[0], n, width - j)
-                row_tops(offset(x, j * n), n, count, tops)
-                row_excesses(term, null(x), offset(x, j * n), n, count, tops, excess)
-                each(count, offset(y, j), finish, tops, excess)
-                j += count
-        else:
-            tops, spare, excess = stack(x[0], RUN), stack(x[0], RUN), stack(x[0], RUN)
-            for j in range(0, width, COLUMNS):
-                here = COLUMNS if width - j > COLUMNS else width - j
-                tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
-                column_excess(term, null(x), offset(x, j), n, here, stride, tops, excess)
-                each(here, offset(y, j), finish, tops, excess)
+        tops, excess = stack(x[0], ROWS), stack(x[0], ROWS)
+        j = 0
+        while j < width:
+            count = rows_at_once(x[0], n, width - j)
+            row_tops(offset(x, j * n), n, count, tops)
+            row_excesses(term, null(x), offset(x, j * n), n, count, tops, excess)
+            each(count, offset(y, j), finish, tops, excess)
+            j += count
 
     return kernel
 
 
-def contract(term, finish):
+def contract_rows(term, finish):
     """Sum the terms of two rows, then combine both rows with that sum."""
 
     def kernel(out, a, b, c, n, width, stride):
-        if stride == 1:
-            for j in range(width):
-                row, other = offset(a, j * n), offset(b, j * n)
-                each(n, offset(out, j * n), finish, row, other, row_product(term, row, other, n))
-        else:
-            for j in range(0, width, COLUMNS):
-                here = COLUMNS if width - j > COLUMNS else width - j
-                contract_columns(term, finish, offset(out, j), offset(a, j), offset(b, j), n, here, stride)
+        for j in range(width):
+            row, other = offset(a, j * n), offset(b, j * n)
+            each(n, offset(out, j * n), finish, row, other, row_product(term, row, other, n))
 
     return kernel
 
 
-def spread(finish):
+def spread_rows(finish):
     """Combine a row with two numbers of its own."""
 
     def kernel(out, a, b, c, n, width, stride):
-        if stride == 1:
-            for j in range(width):
-                each(n, offset(out, j * n), finish, a[j], offset(b, j * n), c[j])
-        else:
-            for i in range(n):
-                each(width, offset(out, i * stride), finish, a, offset(b, i * stride), c)
+        for j in range(width):
+            each(n, offset(out, j * n), finish, a[j], offset(b, j * n), c[j])
 
     return kernel
