@@ -4,12 +4,8 @@ import functools
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from fastact.numba_kernels.compiler import routine as routine  # for the pages of loops
-from fastact.numba_kernels.scalars import fuses, scalar
+from fastact.numba_kernels.scalars import emitted, fuses, scalar
 
 real = float  # inside a scalar, the type it is compiled for: a bare 0.5 is a float64 and would drag float32 maths to float64
 SINGLE = False  # inside a scalar, whether that type is np.float32; the branch not taken is not compiled
@@ -19,7 +15,7 @@ FUSES = False  # inside a scalar, whether the machine has fused multiply-add
 # ---- fused multiply-add ----
 
 
-@intrinsic
+@emitted
 def fma(typing, a, b, c):
     """a*b + c in one rounding where the machine fuses, in two elsewhere: for speed and half an ulp, never for a residual."""
 
@@ -48,23 +44,6 @@ def product_rest(a, b, ab):
     return ah * bh - ab + ah * (b - bh) + (a - ah) * bh + (a - ah) * (b - bh)
 
 
-@intrinsic
-def prefetch(typing, pointer, count):
-    """Begin to load `count` numbers into the nearest cache, one line of 64 bytes after another."""
-
-    def codegen(context, builder, signature, given):
-        place, number, length = ir.PointerType(ir.IntType(8)), ir.IntType(32), given[1].type
-        kind = ir.FunctionType(ir.VoidType(), [place, number, number, number])
-        load = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        line = length(64 * 8 // pointer.dtype.bitwidth)
-        with cgutils.for_range_slice(builder, length(0), given[1], line, length) as (i, _):
-            start = builder.bitcast(builder.gep(given[0], [i]), place)
-            builder.call(load, [start, number(0), number(3), number(1)])  # to read; to keep; data
-        return context.get_dummy_value()
-
-    return types.void(pointer, count), codegen
-
-
 # ---- bits: each function gets its real arguments as integers of the same width, and returns such an integer ----
 
 
@@ -79,7 +58,7 @@ def on_bits(function):
 
         return args[0](*args), codegen
 
-    return intrinsic(define)
+    return emitted(define)
 
 
 def constant(x, for32, for64):

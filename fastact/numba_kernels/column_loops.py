@@ -2,11 +2,10 @@
 of a single row, which see in row_loops.py; and the scalars of both."""
 
 from math import inf
-from operator import add
-from operator import pos as same
 
-from fastact.numba_kernels.bits import prefetch, real, routine, scalar
-from fastact.numba_kernels.loops import LANES, each, is_null, null, offset, stack
+from fastact.numba_kernels.bits import real, scalar
+from fastact.numba_kernels.loops import LANES, each, is_null, null, offset, prefetch, stack
+from fastact.numba_kernels.routines import routine
 
 BLOCK = 1024
 AHEAD = 2  # rows between the one that is computed and the one that begins to be loaded
@@ -20,6 +19,16 @@ RUN = LANES * NARROW  # ... in one run
 def columns(width, j):
     """How many columns are handled together from column j on."""
     return COLUMNS if width - j > COLUMNS else width - j
+
+
+@scalar
+def same(x):
+    return x
+
+
+@scalar
+def add(lane, x):
+    return lane + x
 
 
 @scalar
@@ -114,7 +123,7 @@ def column_tops(x, n, width, stride, top, spare):
     return top, spare
 
 
-@scalar
+@routine
 def lane_of(lanes, i, width):
     return offset(lanes, (i & (LANES - 1)) * width)
 

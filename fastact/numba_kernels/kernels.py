@@ -133,16 +133,16 @@ def functions(op):
     return roles
 
 
-def signature(op, dtype):
-    """The C signature of an operation's kernels."""
+def kinds(op, dtype):
+    """The types of the arguments of an operation's kernels."""
     number, size = getattr(types, dtype), types.intp
     array, indices = types.CPointer(number), types.CPointer(types.intp)
     if op.kind == "rows":
-        return types.void(array, array, array, array, size, size, size)
+        return (array, array, array, array, size, size, size)
     if op.kind == "pick":
         second, third = (array, indices) if op.is_backward else (indices, array)
-        return types.void(array, second, third, size, size, size)
+        return (array, second, third, size, size, size)
     if op.kind == "row_loss":
         values, one = types.CPointer(types.float64), types.float64
-        return types.void(values, array, array, array, indices, values, one, one, size, size, size)
-    return types.void(array, array, array, array, array, size)
+        return (values, array, array, array, indices, values, one, one, size, size, size)
+    return (array, array, array, array, array, size)

@@ -1,9 +1,11 @@
-"""What Numba's loops lack: vectorising in place, sums in lanes with one order of addition, memory on the stack."""
+"""What loops are made of: vectorising in place, sums in lanes with one order of addition, memory on the stack, pointers."""
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from fastact.numba_kernels.routines import Routine, instructions
+from fastact.numba_kernels.scalars import Number
 
 LANES = 16  # partial results of a row: element i goes to lane i % 16
 
@@ -22,9 +24,9 @@ class Distinct(ir.values.MDValue):
     __hash__ = object.__hash__
 
 
-def emit_each(context, builder, n, targets, f, operands, kinds):
-    """Emit ``for i in range(n): targets[..][i] = f(*operands)`` at the end of a function; targets with their types."""
-    module, (compute, elements, inner) = builder.module, f
+def emit_each(routine, n, targets, f, operands):
+    """Emit ``for i in range(n): targets[..][i] = f(*operands)`` at the end of a function."""
+    builder, module = routine.builder, routine.builder.module
     loop, accesses = Distinct(module), Distinct(module)
     loop.operands = (loop, module.add_metadata(["llvm.loop.parallel_accesses", accesses]))
     before, body, after = builder.block, builder.append_basic_block("each"), builder.append_basic_block("each.end")
@@ -33,24 +35,26 @@ def emit_each(context, builder, n, targets, f, operands, kinds):
     i = builder.phi(n.type)
     i.add_incoming(n.type(0), before)
     values = list(operands)
-    for k, kind in enumerate(kinds):
-        if isinstance(kind, types.CPointer):
-            values[k] = builder.load(builder.gep(values[k], [i]))
-            values[k].set_metadata("llvm.access.group", accesses)
-    results = compute(builder, [context.cast(builder, *step) for step in zip(values, elements, inner.args, strict=True)])
-    several = isinstance(inner.return_type, types.BaseTuple)
-    results = zip(inner.return_type, cgutils.unpack_tuple(builder, results), strict=True) if several else [(inner.return_type, results)]
-    for (kind, result), (dtype, target) in zip(results, targets, strict=True):
-        result = context.cast(builder, result, kind, dtype)
-        builder.store(result, builder.gep(target, [i])).set_metadata("llvm.access.group", accesses)
+    for k, operand in enumerate(operands):
+        if is_pointer(operand):
+            values[k] = Number(operand.type.dtype, builder.load(builder.gep(operand.value, [i])))
+            values[k].value.set_metadata("llvm.access.group", accesses)
+    results = routine.call(f, values)
+    for target, result in zip(targets, results if isinstance(results, tuple) else [results], strict=True):
+        value = routine.cast(result, target.type.dtype).value
+        builder.store(value, builder.gep(target.value, [i])).set_metadata("llvm.access.group", accesses)
     following = builder.add(i, n.type(1), flags=["nsw", "nuw"])
     i.add_incoming(following, builder.block)
     builder.cbranch(builder.icmp_signed("<", following, n), body, after).set_metadata("llvm.loop", loop)
     builder.position_at_end(after)
 
 
-@intrinsic
-def each(typing, n, out, f, *operands):
+def is_pointer(value):
+    return isinstance(value, Number) and isinstance(value.type, types.CPointer)
+
+
+@instructions
+def each(routine, n, out, f, *operands):
     """``for i in range(n): out[i] = f(*operands)``, vectorised, where an operand that is a pointer stands for its element i.
 
     Where `f` gives several numbers, `out` is as many pointers, and the loop is a function of its own: of two loops in one function
@@ -59,29 +63,21 @@ def each(typing, n, out, f, *operands):
     No iteration may touch what another one writes, but arrays may be the same array. The loop carries that promise, which spares
     LLVM its run-time alias check: the check fails for ``out == x`` and would leave a scalar loop, 4 to 8 times slower.
     """
-    elements = [operand.dtype if isinstance(operand, types.CPointer) else operand for operand in operands]
-    inner = typing.resolve_function_type(f, elements, {})
-    apart = isinstance(out, types.BaseTuple)
-
-    def codegen(context, builder, signature, given):
-        n, target, _, packed = given
-        targets = cgutils.unpack_tuple(builder, target) if apart else [target]
-        values = [n, *targets, *cgutils.unpack_tuple(builder, packed)]
-        caller, first, dtypes = builder, 1 + len(targets), [pointer.dtype for pointer in (out if apart else [out])]
-        if apart:
-            module = builder.module
-            loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), module.get_unique_name("each"))
-            loop.linkage = "internal"
-            loop.attributes.add("noinline")
-            caller.call(loop, values)
-            builder, values = ir.IRBuilder(loop.append_basic_block()), list(loop.args)
-        function = context.get_function(f, inner), elements, inner
-        emit_each(context, builder, values[0], zip(dtypes, values[1:first], strict=True), function, values[first:], operands)
-        if apart:
-            builder.ret_void()
-        return context.get_dummy_value()
-
-    return types.void(n, out, f, types.StarArgTuple(operands)), codegen
+    n = routine.number(n)
+    if not isinstance(out, tuple):
+        emit_each(routine, n.value, [out], f, operands)
+        return
+    module, given = routine.builder.module, [value for value in (n, *out, *operands) if isinstance(value, Number)]
+    loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [value.value.type for value in given]), module.get_unique_name("each"))
+    loop.linkage = "internal"
+    loop.attributes.add("noinline")
+    routine.builder.call(loop, [value.value for value in given])
+    inner = Routine(ir.IRBuilder(loop.append_basic_block()), routine.made)
+    passed = iter(loop.args)
+    n, *out = (Number(value.type, next(passed)) for value in (n, *out))
+    operands = [Number(value.type, next(passed)) if isinstance(value, Number) else value for value in operands]
+    emit_each(inner, n.value, out, f, operands)
+    inner.builder.ret_void()
 
 
 def fold(builder, number, x, n, start, combine):
@@ -103,81 +99,67 @@ def fold(builder, number, x, n, start, combine):
     return builder.extract_element(result, ir.IntType(32)(0))
 
 
-@intrinsic
-def add_up(typing, x, n):
+@instructions
+def add_up(routine, x, n):
     """The sum of x[0:n]."""
-
-    def codegen(context, builder, signature, given):
-        number = context.get_value_type(signature.return_type)
-        return fold(builder, number, *given, 0.0, builder.fadd)
-
-    return x.dtype(x, n), codegen
+    builder = routine.builder
+    return Number(x.type.dtype, fold(builder, x.value.type.pointee, x.value, routine.number(n).value, 0.0, builder.fadd))
 
 
-@intrinsic
-def largest(typing, x, n):
+@instructions
+def largest(routine, x, n):
     """The maximum of x[0:n]; nan are passed over, they come back through the exponential."""
+    builder = routine.builder
 
-    def codegen(context, builder, signature, given):
-        def larger(old, new):
-            return builder.select(builder.fcmp_ordered(">", new, old), new, old)
+    def larger(old, new):
+        return builder.select(builder.fcmp_ordered(">", new, old), new, old)
 
-        number = context.get_value_type(signature.return_type)
-        return fold(builder, number, *given, float("-inf"), larger)
-
-    return x.dtype(x, n), codegen
+    return Number(x.type.dtype, fold(builder, x.value.type.pointee, x.value, routine.number(n).value, float("-inf"), larger))
 
 
-@intrinsic(prefer_literal=True)
-def stack(typing, like, count):
-    """A pointer to `count` numbers of the type of `like` on the stack; `count` is a constant."""
-    size = count.literal_value
-
-    def codegen(context, builder, signature, given):
-        memory = cgutils.alloca_once(builder, given[0].type, size=size)
-        memory.align = 64  # vectors that straddle two lines of the cache are read and written twice
-        return memory
-
-    return types.CPointer(like)(like, count), codegen
+@instructions
+def stack(routine, like, count):
+    """A pointer to `count` numbers of the type of `like` on the stack; `count` is known."""
+    number = routine.number(like)
+    memory = cgutils.alloca_once(routine.builder, number.value.type, size=count)
+    memory.align = 64  # vectors that straddle two lines of the cache are read and written twice
+    return Number(types.CPointer(number.type), memory)
 
 
-@intrinsic
-def offset(typing, pointer, count):
+@instructions
+def offset(routine, pointer, count):
     """``pointer + count``."""
-
-    def codegen(context, builder, signature, given):
-        return builder.gep(given[0], [given[1]])
-
-    return pointer(pointer, count), codegen
+    return Number(pointer.type, routine.builder.gep(pointer.value, [routine.number(count).value]))
 
 
-@intrinsic(prefer_literal=True)
-def first(typing, pointer, count):
-    """The first `count` numbers at `pointer`, as a tuple; `count` is a constant."""
-    size = count.literal_value
-
-    def codegen(context, builder, signature, given):
-        numbers = [builder.load(builder.gep(given[0], [ir.IntType(64)(k)])) for k in range(size)]
-        return context.make_tuple(builder, signature.return_type, numbers)
-
-    return types.UniTuple(pointer.dtype, size)(pointer, count), codegen
+@instructions
+def first(routine, pointer, count):
+    """The first `count` numbers at `pointer`, as a tuple; `count` is known."""
+    builder = routine.builder
+    return tuple(Number(pointer.type.dtype, builder.load(builder.gep(pointer.value, [ir.IntType(64)(k)]))) for k in range(count))
 
 
-@intrinsic
-def null(typing, pointer):
+@instructions
+def null(routine, pointer):
     """A pointer of the same type to nothing."""
-
-    def codegen(context, builder, signature, given):
-        return cgutils.get_null_value(given[0].type)
-
-    return pointer(pointer), codegen
+    return Number(pointer.type, cgutils.get_null_value(pointer.value.type))
 
 
-@intrinsic
-def is_null(typing, pointer):
+@instructions
+def is_null(routine, pointer):
     """Whether a pointer points to nothing."""
+    return Number(types.boolean, cgutils.is_null(routine.builder, pointer.value))
 
-    def codegen(context, builder, signature, given):
-        return cgutils.is_null(builder, given[0])
 
-    return types.boolean(pointer), codegen
+@instructions
+def prefetch(routine, pointer, count):
+    """Begin to load `count` numbers into the nearest cache, one line of 64 bytes after another."""
+    builder, length, number = routine.builder, ir.IntType(64), ir.IntType(32)
+    place = ir.PointerType(ir.IntType(8))
+    load = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [place, number, number, number]), "llvm.prefetch.p0"
+    )
+    line = length(64 * 8 // pointer.type.dtype.bitwidth)
+    with cgutils.for_range_slice(builder, length(0), routine.number(count).value, line, length) as (i, _):
+        start = builder.bitcast(builder.gep(pointer.value, [i]), place)
+        builder.call(load, [start, number(0), number(3), number(1)])  # to read; to keep; data

@@ -3,7 +3,7 @@ t, given densely, by label, or both together."""
 
 import numpy as np
 
-from fastact.numba_kernels.bits import real, routine, scalar
+from fastact.numba_kernels.bits import real, scalar
 from fastact.numba_kernels.column_loops import (
     BLOCK,
     COLUMNS,
@@ -22,6 +22,7 @@ from fastact.numba_kernels.column_loops import (
 )
 from fastact.numba_kernels.loops import add_up, each, is_null, offset, stack
 from fastact.numba_kernels.primitives import log1p
+from fastact.numba_kernels.routines import routine
 from fastact.numba_kernels.row_loops import row_excesses, row_tops
 
 
@@ -32,7 +33,7 @@ def weigh_row(cost, x, t, top, n):
     value = mass = 0.0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
-        each(size, block, cost, offset(x, start), offset(t, start), top, type(top)(0))
+        each(size, block, cost, offset(x, start), offset(t, start), top, real(0))
         value += add_up(block, size)
         mass += add_up(offset(t, start), size)
     return value, mass
@@ -101,7 +102,7 @@ def row_loss_rows(term, cost, slope):
 
     def kernel(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride):
         number = type(x[0])
-        z_loss, scale = number(z_loss), number(scale)
+        factor, share = number(z_loss), number(scale)
         top, excess, at_target, mass = stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(x[0], COLUMNS), stack(0.0, COLUMNS)
         row_tops(x, n, width, top)
         for j in range(width):
@@ -111,17 +112,17 @@ def row_loss_rows(term, cost, slope):
             if not is_null(t):
                 values[j], mass[j] = weigh_row(cost, offset(x, j * n), offset(t, j * n), top[j], n)
         row_excesses(term, grad, x, n, width, top, excess)
-        close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, scale, width)
+        close_rows(top, cost, values, mass, excess, at_target, at_label, factor, share, width)
         if is_null(grad):
             return
         for j in range(width):
             here = offset(grad, j * n)
             if is_null(t):
-                each(n, here, slope, here, number(0), excess[j], scale)
+                each(n, here, slope, here, number(0), excess[j], share)
             else:
-                each(n, here, slope, here, offset(t, j * n), excess[j], scale)
+                each(n, here, slope, here, offset(t, j * n), excess[j], share)
             if not is_null(labels):
-                here[labels[j]] -= number(at_label[j]) * scale
+                here[labels[j]] -= number(at_label[j]) * share
 
     return kernel
 
@@ -131,7 +132,7 @@ def row_loss_columns(term, cost, slope):
 
     def kernel(values, grad, x, t, labels, at_label, z_loss, scale, n, width, stride):
         number = type(x[0])
-        z_loss, scale = number(z_loss), number(scale)
+        factor, share = number(z_loss), number(scale)
         excess, at_target, mass = stack(x[0], RUN), stack(x[0], COLUMNS), stack(0.0, COLUMNS)
         top, _ = column_tops(x, n, width, stride, stack(x[0], RUN), stack(x[0], RUN))
         for j in range(width):
@@ -141,7 +142,7 @@ def row_loss_columns(term, cost, slope):
         if not is_null(t):
             weigh_columns(x, cost, values, mass, t, n, width, stride, top)
         column_excess(term, grad, x, n, width, stride, top, excess)
-        close_rows(top, cost, values, mass, excess, at_target, at_label, z_loss, scale, width)
+        close_rows(top, cost, values, mass, excess, at_target, at_label, factor, share, width)
         if is_null(grad):
             return
         step = step_of(n, width, stride)
@@ -149,11 +150,11 @@ def row_loss_columns(term, cost, slope):
         for i in range(0, n, step):
             here, count = offset(grad, i * stride), run(n - i, step, width)
             if is_null(t):
-                each(count, here, slope, here, number(0), excess, scale)
+                each(count, here, slope, here, number(0), excess, share)
             else:
-                each(count, here, slope, here, offset(t, i * stride), excess, scale)
+                each(count, here, slope, here, offset(t, i * stride), excess, share)
         if not is_null(labels):
             for j in range(width):
-                grad[labels[j] * stride + j] -= number(at_label[j]) * scale
+                grad[labels[j] * stride + j] -= number(at_label[j]) * share
 
     return kernel

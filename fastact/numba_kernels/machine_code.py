@@ -83,9 +83,9 @@ def keep(name, code):
 def compiled(op, role, dtype):
     """The machine code, made now."""
     from fastact.numba_kernels.compiler import object_code
-    from fastact.numba_kernels.kernels import functions, signature
+    from fastact.numba_kernels.kernels import functions, kinds
 
-    return object_code(functions(op)[role], signature(op, dtype))
+    return object_code(functions(op)[role], kinds(op, dtype))
 
 
 def kernel(op, role, dtype):
@@ -108,8 +108,12 @@ def load(op, role, dtype):
     if code is None:
         code = compiled(op, role, dtype)
         keep(name, code)
-    library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol("kernel")
-    return library.link(linker(), f"{name} {len(LOADED)}")
+    return linked(f"{name} {len(LOADED)}", code)
+
+
+def linked(name, code):
+    """Machine code in memory, under a name that no other has."""
+    return llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol("kernel").link(linker(), name)
 
 
 def status():

@@ -1,15 +1,12 @@
 """The loops that choose a maximum among the pieces of a row, and that place its gradient: rows that follow one another, or side by side."""
 
-from operator import pos as same
-
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from fastact.numba_kernels.bits import real, routine, scalar
-from fastact.numba_kernels.column_loops import BLOCK, COLUMNS, columns
+from fastact.numba_kernels.bits import real, scalar
+from fastact.numba_kernels.column_loops import BLOCK, COLUMNS, columns, same
 from fastact.numba_kernels.loops import LANES, each, offset, stack
+from fastact.numba_kernels.routines import instructions, routine
 
 GROUP = 64  # elements of a row among which one is chosen side by side
 SHORT = 64  # rows of fewer elements are turned, 16 of them and as many columns at a time as this:
@@ -23,57 +20,48 @@ PAIRS = {  # which elements of two vectors of 8 float32 or 4 float64, then of tw
 }
 
 
-@intrinsic
-def turn(typing, to, x, step):
+@instructions
+def turn(routine, to, x, step):
     """``to[c * 256 + r] = x[r * step + c]`` for 16 rows and four columns."""
+    builder, to, x, step = routine.builder, to.value, x.value, step.value
+    number, size = x.type.pointee, routine.context.get_abi_alignment(x.type.pointee)
+    low, high, first, second, apart = PAIRS[number]
 
-    def codegen(context, builder, signature, given):
-        to, x, step = given
-        number, size = x.type.pointee, context.get_abi_alignment(x.type.pointee)
-        low, high, first, second, apart = PAIRS[number]
+    def shuffle(one, other, chosen):
+        return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(chosen)), chosen))
 
-        def shuffle(one, other, chosen):
-            return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(chosen)), chosen))
+    def row(r):
+        here = builder.gep(x, [builder.mul(step, step.type(r))])
+        return builder.load(builder.bitcast(here, ir.VectorType(number, TILE).as_pointer()), align=size)
 
-        def row(r):
-            here = builder.gep(x, [builder.mul(step, step.type(r))])
-            return builder.load(builder.bitcast(here, ir.VectorType(number, TILE).as_pointer()), align=size)
-
-        for r in range(0, LANES, len(low)):
-            rows = [row(r + k) for k in range(len(low))]
-            if len(low) > TILE:  # rows r and r + 4 are the halves of a vector
-                rows = [shuffle(rows[k], rows[k + TILE], list(range(2 * TILE))) for k in range(TILE)]
-            for k, pair in enumerate((low, high)):
-                one, other = shuffle(*rows[:2], pair), shuffle(*rows[2:], pair)
-                for j, half in enumerate((first, second)):
-                    column = shuffle(one, other, half)
-                    there = builder.gep(to, [step.type((k * (3 - apart) + j * apart) * COLUMNS + r)])
-                    builder.store(column, builder.bitcast(there, column.type.as_pointer()), align=size)
-        return context.get_dummy_value()
-
-    return types.void(to, x, step), codegen
+    for r in range(0, LANES, len(low)):
+        rows = [row(r + k) for k in range(len(low))]
+        if len(low) > TILE:  # rows r and r + 4 are the halves of a vector
+            rows = [shuffle(rows[k], rows[k + TILE], list(range(2 * TILE))) for k in range(TILE)]
+        for k, pair in enumerate((low, high)):
+            one, other = shuffle(*rows[:2], pair), shuffle(*rows[2:], pair)
+            for j, half in enumerate((first, second)):
+                column = shuffle(one, other, half)
+                there = builder.gep(to, [step.type((k * (3 - apart) + j * apart) * COLUMNS + r)])
+                builder.store(column, builder.bitcast(there, column.type.as_pointer()), align=size)
 
 
-@intrinsic
-def spot(typing, out, hit, miss, at):
+@instructions
+def spot(routine, out, hit, miss, at):
     """``out[j] = hit if j == at else miss`` for j < 4."""
+    builder, out, at = routine.builder, out.value, at.value
+    hit, miss = routine.alike(hit, miss)
+    size = routine.context.get_abi_alignment(hit.value.type)
+    at = builder.trunc(at, ir.IntType(32)) if size == 4 else at  # as wide as the numbers
 
-    def codegen(context, builder, signature, given):
-        out, hit, miss, at = given
-        size = context.get_abi_alignment(hit.type)
-        at = builder.trunc(at, ir.IntType(32)) if size == 4 else at  # as wide as the numbers
+    def four(value):
+        vector = ir.VectorType(value.type, TILE)
+        one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+        return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), TILE), [0] * TILE))
 
-        def four(value):
-            vector = ir.VectorType(value.type, TILE)
-            one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-            return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), TILE), [0] * TILE))
-
-        chosen = builder.icmp_signed("==", four(at), ir.Constant(ir.VectorType(at.type, TILE), list(range(TILE))))
-        numbers = builder.select(chosen, four(hit), four(miss))
-        builder.store(numbers, builder.bitcast(out, numbers.type.as_pointer()), align=size)
-        return context.get_dummy_value()
-
-    return types.void(out, hit, miss, at), codegen
+    chosen = builder.icmp_signed("==", four(at), ir.Constant(ir.VectorType(at.type, TILE), list(range(TILE))))
+    numbers = builder.select(chosen, four(hit.value), four(miss.value))
+    builder.store(numbers, builder.bitcast(out, numbers.type.as_pointer()), align=size)
 
 
 @scalar
@@ -112,7 +100,7 @@ def pick_together(takes, out, which, x, n, width, stride):
     each(width, which, same, 0)
     for start in range(0, n, FAR):
         each(width, at, same, real(-1))
-        for i in range(start if start else 1, start + FAR if n - start > FAR else n):
+        for i in range(start if start > 0 else 1, start + FAR if n - start > FAR else n):
             each(width, (best_spare, at_spare), picked, takes, offset(x, i * stride), best, at, real(i - start))
             best, best_spare = best_spare, best
             at, at_spare = at_spare, at
@@ -175,7 +163,7 @@ def pick_short(takes, out, which, x, n, width):
         turn_rows(tile, x, n, width, start)
         if c == 0:
             each(width, best, same, tile)
-        for k in range(0 if c else 1, TILE if n > TILE else n):
+        for k in range(0 if c > 0 else 1, TILE if n > TILE else n):
             column = offset(tile, k * COLUMNS)
             each(width, (best_spare, at_spare), picked, takes, column, best, at, real(start + k))
             best, best_spare = best_spare, best
@@ -230,9 +218,9 @@ def place_rows(chosen):
             some = BLOCK // n if n < BLOCK else 1
             for j in range(0, width, some):
                 count = some if width - j > some else width - j
-                each(count * n, offset(out, j * n), chosen, type(grad[0])(0), False)
+                each(count * n, offset(out, j * n), chosen, real(0), False)
                 for k in range(j, j + count):
-                    if 0 <= which[k] < n:  # it was checked, but is the caller's, who may have changed it
+                    if which[k] >= 0 and which[k] < n:  # it was checked, but is the caller's, who may have changed it
                         out[k * n + which[k]] = chosen(grad[k], True)
 
     return kernel

@@ -4,9 +4,10 @@ Sums are taken in blocks of 1024 elements: 16 lanes in the type of the data (ele
 the blocks in float64. So every layout and thread count gives the same bits.
 """
 
-from fastact.numba_kernels.bits import SINGLE, real, routine, scalar
+from fastact.numba_kernels.bits import SINGLE, real, scalar
 from fastact.numba_kernels.column_loops import BLOCK, carried, less_one, settled, untied
 from fastact.numba_kernels.loops import add_up, each, is_null, largest, null, offset, stack
+from fastact.numba_kernels.routines import routine
 
 ROWS = 8  # contiguous rows that go through a pass together, where they are short and a logarithm stands between the passes
 

@@ -1,8 +1,8 @@
 """How a scalar becomes machine code: its source is translated straight to LLVM's instructions, inlined wherever it is called.
 
-Numba compiles routines and kernels; a function costs 15 to 50 ms there, and a kernel calls up to thirty scalars. So a scalar keeps
-to assignments to names, operators, ``a if test else b``, calls, tuples, and a `return` at its end. ``if`` tests what is known beforehand,
-as SINGLE, and the branch not taken is not compiled. Both sides of ``a if test else b`` are computed: nothing branches.
+A function costs 15 to 50 ms in Numba's own compiler, and a kernel calls up to thirty scalars. So a scalar keeps to assignments to names,
+operators, ``a if test else b``, calls, tuples, and a `return` at its end. ``if`` tests what is known beforehand, as SINGLE, and the
+branch not taken is not compiled. Both sides of ``a if test else b`` are computed: nothing branches.
 """
 
 import ast
@@ -17,16 +17,22 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastact.numba_kernels.target import target
+from fastact.numba_kernels.target import target_context
 
 SCALARS: dict[object, object] = {}
 """The Python function of every scalar, by the object that stands for it in compiled code."""
+
+INTRINSICS: dict[object, object] = {}
+"""What `emitted` was given, by the object that stands for it."""
 
 OPERATORS = {
     ast.Add: (operator.add, "add"),
     ast.Sub: (operator.sub, "sub"),
     ast.Mult: (operator.mul, "mul"),
     ast.Div: (operator.truediv, "div"),
+    ast.FloorDiv: (operator.floordiv, "sdiv"),  # of integers >= 0, as the remainder
+    ast.Mod: (operator.mod, "srem"),
+    ast.RShift: (operator.rshift, "ashr"),
     ast.BitAnd: (operator.and_, "and_"),
     ast.And: (operator.and_, "and_"),
     ast.Or: (operator.or_, "or_"),
@@ -51,7 +57,7 @@ class Number:
 @functools.cache
 def fuses():
     """Whether the machine multiplies and adds in one rounding: elsewhere LLVM would call a function that is 50 times slower."""
-    triple, _, features = target.target_context.codegen().magic_tuple()
+    triple, _, features = target_context.codegen().magic_tuple()
     return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))
 
 
@@ -83,7 +89,7 @@ class Translator:
         if len(names) != len(arguments):
             raise TypeError(f"{function.__name__} takes {', '.join(names)}, not {len(arguments)} arguments")
         given = dict(zip(names, arguments, strict=True))
-        known = dialect([self.number(argument).type for argument in arguments if not isinstance(argument, types.Type)])
+        known = dialect([self.number(argument).type for argument in arguments if isinstance(argument, Number | float | np.floating)])
         return self.run(source.body, {**function.__globals__, **known, **given})
 
     def run(self, statements, names):
@@ -204,21 +210,19 @@ class Translator:
         arguments = list(arguments)
         if called in SCALARS:
             return self.inline(SCALARS[called], arguments)
-        if isinstance(called, type) and issubclass(called, np.floating):
+        if isinstance(called, type) and issubclass(called, np.number):
             known = not isinstance(arguments[0], Number)
-            return called(*arguments) if known else self.cast(arguments[0], self.typing.resolve_value_type(called).dtype)
-        if not isinstance(called, types.Type):
-            called = self.typing.resolve_value_type(called)
-        kinds = [value if isinstance(value, types.Type) else self.number(value).type for value in arguments]
-        signature = self.typing.resolve_function_type(called, tuple(kinds), {})
+            return called(*arguments) if known else self.cast(arguments[0], getattr(types, called.__name__))
+        signature, codegen = INTRINSICS[called](self.typing, *(self.number(value).type for value in arguments))
         if self.builder is None:
             return Number(signature.return_type)
         values = [self.cast(value, kind).value for value, kind in zip(arguments, signature.args, strict=True)]
-        return Number(signature.return_type, self.context.get_function(called, signature)(self.builder, values))
+        return Number(signature.return_type, codegen(self.context, self.builder, signature, values))
 
 
 def refusal(node):
-    return TypeError(f"a scalar cannot hold this, only what fastact/numba_kernels/scalars.py names: {ast.unparse(node)}")
+    pages = "what fastact/numba_kernels/scalars.py names, and routines what routines.py does"
+    return TypeError(f"a scalar cannot hold this, only {pages}: {ast.unparse(node)}")
 
 
 def scalar(function):
@@ -235,14 +239,16 @@ def scalar(function):
 
         return result([None] * len(kinds)).type(*kinds), codegen
 
-    made = made_intrinsic(define, function)
+    functools.update_wrapper(define, function)
+    first = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_ONLY)  # the name and the arguments, as Numba asks for them
+    define.__signature__ = inspect.Signature([first, *inspect.signature(function).parameters.values()])
+    made = intrinsic(define)
     SCALARS[made] = function
     return made
 
 
-def made_intrinsic(define, function):
-    """What stands for a function in compiled code: `define` with the function's name and arguments, as Numba asks for it."""
-    functools.update_wrapper(define, function)
-    first = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_ONLY)
-    define.__signature__ = inspect.Signature([first, *inspect.signature(function).parameters.values()])
-    return intrinsic(define)
+def emitted(define):
+    """Make a function callable in compiled code of `define(typing, *types)`, which gives its signature and what emits its instructions."""
+    made = intrinsic(define)
+    INTRINSICS[made] = define
+    return made
