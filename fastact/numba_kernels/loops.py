@@ -163,3 +163,55 @@ def prefetch(routine, pointer, count):
     with cgutils.for_range_slice(builder, length(0), routine.number(count).value, line, length) as (i, _):
         start = builder.bitcast(builder.gep(pointer.value, [i]), place)
         builder.call(load, [start, number(0), number(3), number(1)])  # to read; to keep; data
+
+
+# ---- vectors of 16 numbers, for which scalars compute as for one --------------------------------------------------------------
+
+
+def shuffled(builder, one, other, chosen):
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(chosen)), chosen))
+
+
+@instructions
+def load(routine, pointer):
+    """The 16 numbers at a pointer."""
+    builder, number = routine.builder, pointer.value.type.pointee
+    place = builder.bitcast(pointer.value, ir.VectorType(number, LANES).as_pointer())
+    return Number(pointer.type.dtype, builder.load(place, align=routine.context.get_abi_alignment(number)))
+
+
+@instructions
+def store(routine, pointer, vector):
+    """Write 16 numbers; where they are indices, they are kept in real numbers, below 2**24."""
+    builder, number, value = routine.builder, pointer.value.type.pointee, vector.value
+    if isinstance(number, ir.IntType):
+        value = builder.sext(builder.fptosi(value, ir.VectorType(ir.IntType(32), LANES)), ir.VectorType(number, LANES))
+    place = builder.bitcast(pointer.value, ir.VectorType(number, LANES).as_pointer())
+    builder.store(value, place, align=routine.context.get_abi_alignment(number))
+
+
+@instructions
+def broadcast(routine, value):
+    """16 times a number."""
+    number, builder = routine.number(value), routine.builder
+    one = builder.insert_element(ir.Constant(ir.VectorType(number.value.type, LANES), ir.Undefined), number.value, ir.IntType(32)(0))
+    return Number(number.type, shuffled(builder, one, one, [0] * LANES))
+
+
+@instructions
+def numbered(routine, vector):
+    """The numbers of a vector plus 0, 1, 2, ..."""
+    return Number(vector.type, routine.builder.fadd(vector.value, ir.Constant(vector.value.type, [float(k) for k in range(LANES)])))
+
+
+@instructions
+def turned_round(routine, vector, count):
+    """A vector whose first `count` numbers went to its end."""
+    moved = shuffled(routine.builder, vector.value, vector.value, [(k + count) % LANES for k in range(LANES)])
+    return Number(vector.type, moved)
+
+
+@instructions
+def head_of(routine, vector):
+    """The first number of a vector."""
+    return Number(vector.type, routine.builder.extract_element(vector.value, ir.IntType(32)(0)))

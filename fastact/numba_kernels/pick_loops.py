@@ -5,13 +5,12 @@ from llvmlite import ir
 
 from fastact.numba_kernels.bits import real, scalar
 from fastact.numba_kernels.column_loops import BLOCK, COLUMNS, columns, same
-from fastact.numba_kernels.loops import LANES, each, offset, stack
+from fastact.numba_kernels.loops import LANES, broadcast, each, head_of, load, numbered, offset, shuffled, stack, store, turned_round
 from fastact.numba_kernels.routines import instructions, routine
+from fastact.numba_kernels.scalars import Number
 
-GROUP = 64  # elements of a row among which one is chosen side by side
 SHORT = 64  # rows of fewer elements are turned, 16 of them and as many columns at a time as this:
 TILE = 4
-TILES = TILE * COLUMNS
 FAR = 1 << 24  # float32 holds every whole number up to here
 
 PAIRS = {  # which elements of two vectors of 8 float32 or 4 float64, then of two such pairs; the latter are so many columns apart
@@ -21,29 +20,32 @@ PAIRS = {  # which elements of two vectors of 8 float32 or 4 float64, then of tw
 
 
 @instructions
-def turn(routine, to, x, step):
-    """``to[c * 256 + r] = x[r * step + c]`` for 16 rows and four columns."""
-    builder, to, x, step = routine.builder, to.value, x.value, step.value
+def columns_of(routine, x, step):
+    """Four vectors: number r of vector c is ``x[r * step + c]``, for 16 rows."""
+    builder, x, step, kind = routine.builder, x.value, routine.number(step).value, x.type.dtype
     number, size = x.type.pointee, routine.context.get_abi_alignment(x.type.pointee)
     low, high, first, second, apart = PAIRS[number]
-
-    def shuffle(one, other, chosen):
-        return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(chosen)), chosen))
 
     def row(r):
         here = builder.gep(x, [builder.mul(step, step.type(r))])
         return builder.load(builder.bitcast(here, ir.VectorType(number, TILE).as_pointer()), align=size)
 
+    found = [[] for _ in range(TILE)]  # the pieces of each column
     for r in range(0, LANES, len(low)):
         rows = [row(r + k) for k in range(len(low))]
         if len(low) > TILE:  # rows r and r + 4 are the halves of a vector
-            rows = [shuffle(rows[k], rows[k + TILE], list(range(2 * TILE))) for k in range(TILE)]
+            rows = [joined(builder, rows[k], rows[k + TILE]) for k in range(TILE)]
         for k, pair in enumerate((low, high)):
-            one, other = shuffle(*rows[:2], pair), shuffle(*rows[2:], pair)
+            one, other = shuffled(builder, *rows[:2], pair), shuffled(builder, *rows[2:], pair)
             for j, half in enumerate((first, second)):
-                column = shuffle(one, other, half)
-                there = builder.gep(to, [step.type((k * (3 - apart) + j * apart) * COLUMNS + r)])
-                builder.store(column, builder.bitcast(there, column.type.as_pointer()), align=size)
+                found[k * (3 - apart) + j * apart].append(shuffled(builder, one, other, half))
+    while len(found[0]) > 1:
+        found = [[joined(builder, *pieces[k : k + 2]) for k in range(0, len(pieces), 2)] for pieces in found]
+    return tuple(Number(kind, column) for (column,) in found)
+
+
+def joined(builder, one, other):
+    return shuffled(builder, one, other, list(range(2 * one.type.count)))
 
 
 @instructions
@@ -72,6 +74,13 @@ def picked(takes, x, best, at, here):
 
 
 @scalar
+def met(takes, x, best, at, here):
+    """The same for elements in any order: of equals the one that comes first."""
+    better = takes(x, best) or (here < at and not takes(best, x))
+    return x if better else best, here if better else at
+
+
+@scalar
 def whole(at):
     return np.int64(np.int32(at))
 
@@ -92,39 +101,67 @@ def placed(chosen, grad, at, here):
 
 
 @routine
+def pick_beside(takes, best, at, x, first, count, width, stride):
+    """Let a few elements of 16 or more columns take the place of their best, in registers; `first` is the index of the first of them.
+    The last 16 columns may be seen again."""
+    for g in range(0, width, LANES):
+        j = g if width - g >= LANES else width - LANES
+        top, where = load(offset(best, j)), load(offset(at, j))
+        for k in range(count):
+            top, where = picked(takes, load(offset(x, k * stride + j)), top, where, broadcast(real(first + k)))
+        store(offset(best, j), top)
+        store(offset(at, j), where)
+
+
+@routine
 def pick_together(takes, out, which, x, n, width, stride):
     """Indices are kept in the type of the data, which vectorises, within pieces of FAR rows."""
-    best, best_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)  # in turn: with one buffer LLVM makes slow masked stores
-    at, at_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
+    best, at = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
     each(width, best, same, x)
     each(width, which, same, 0)
     for start in range(0, n, FAR):
+        stop = start + FAR if n - start > FAR else n
         each(width, at, same, real(-1))
-        for i in range(start if start > 0 else 1, start + FAR if n - start > FAR else n):
-            each(width, (best_spare, at_spare), picked, takes, offset(x, i * stride), best, at, real(i - start))
-            best, best_spare = best_spare, best
-            at, at_spare = at_spare, at
+        for i in range(start if start > 0 else 1, stop, LANES if width >= LANES else 1):
+            if width >= LANES:
+                pick_beside(takes, best, at, offset(x, i * stride), i - start, LANES if stop - i > LANES else stop - i, width, stride)
+            else:
+                each(width, (best, at), picked, takes, offset(x, i * stride), best, at, real(i - start))
         each(width, which, widened, which, at, start)
     each(width, out, same, best)
 
 
 @routine
+def pick_near(takes, x, n):
+    """The pick of 16 to FAR elements and its index; the last vector ends with the row, and may see elements again."""
+    best, at = load(x), broadcast(real(0))
+    for i in range(LANES, n - LANES + 1, LANES):
+        best, at = picked(takes, load(offset(x, i)), best, at, broadcast(real(i)))
+    if n % LANES > 0:
+        best, at = picked(takes, load(offset(x, n - LANES)), best, at, broadcast(real(n - LANES)))
+    at = numbered(at)
+    best, at = met(takes, turned_round(best, 8), best, at, turned_round(at, 8))
+    best, at = met(takes, turned_round(best, 4), best, at, turned_round(at, 4))
+    best, at = met(takes, turned_round(best, 2), best, at, turned_round(at, 2))
+    best, at = met(takes, turned_round(best, 1), best, at, turned_round(at, 1))
+    return head_of(best), whole(head_of(at))
+
+
+@routine
 def pick_row(takes, out, which, x, n):
-    """A row as `GROUP` columns, whose picks compete in the end, and with the elements that are left."""
-    tops, rows = stack(x[0], GROUP), stack(n, GROUP)
     best = x[0]
     index = 0
-    if n >= GROUP:
-        pick_together(takes, tops, rows, x, n // GROUP, GROUP, GROUP)
-        for j in range(GROUP):
-            here = rows[j] * GROUP + j
-            if takes(tops[j], best) or (here < index and not takes(best, tops[j])):
-                best = tops[j]
-                index = here
-    for i in range(n - n % GROUP, n):
-        if takes(x[i], best):
-            best = x[i]
-            index = i
+    for start in range(0, n, FAR):
+        if n - start >= LANES:
+            top, at = pick_near(takes, offset(x, start), FAR if n - start > FAR else n - start)
+            if takes(top, best) or start == 0:
+                best = top
+                index = start + at
+        else:
+            for i in range(start, n):
+                if takes(x[i], best):
+                    best = x[i]
+                    index = i
     out[0] = best
     which[0] = index
 
@@ -140,36 +177,41 @@ def place_together(chosen, out, grad, which, n, width, stride):
 
 
 @routine
-def turn_rows(tile, x, n, width, start):
-    """Four columns of up to 256 rows, side by side; rows that are fewer than 16, or have nothing behind them to be read, one by one."""
-    r = 0
-    while r + LANES <= width and (r + LANES - 1) * n + start + TILE <= width * n:
-        turn(offset(tile, r), offset(x, r * n + start), n)
-        r += LANES
-    for k in range(TILE if n > TILE else n):
-        for i in range(r, width):
-            tile[k * COLUMNS + i] = x[i * n + start + k]
+def pick_turned(takes, out, which, x, n):
+    """Of 16 rows. Four elements of each are read at least; the last four columns end with the row, and may be seen again."""
+    first, second, third, fourth = columns_of(x, n)
+    best, at = first, broadcast(real(0))
+    if n > 1:
+        best, at = picked(takes, second, best, at, broadcast(real(1)))
+    if n > 2:
+        best, at = picked(takes, third, best, at, broadcast(real(2)))
+    if n > 3:
+        best, at = picked(takes, fourth, best, at, broadcast(real(3)))
+    for c in range(TILE, n, TILE):
+        start = n - TILE if n - c < TILE else c
+        first, second, third, fourth = columns_of(offset(x, start), n)
+        best, at = picked(takes, first, best, at, broadcast(real(start)))
+        best, at = picked(takes, second, best, at, broadcast(real(start + 1)))
+        best, at = picked(takes, third, best, at, broadcast(real(start + 2)))
+        best, at = picked(takes, fourth, best, at, broadcast(real(start + 3)))
+    store(out, best)
+    store(which, at)
 
 
 @routine
 def pick_short(takes, out, which, x, n, width):
-    """Of up to 256 rows. The last tile ends with the row, and may see columns again."""
-    tile = stack(x[0], TILES)
-    best, best_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
-    at, at_spare = stack(x[0], COLUMNS), stack(x[0], COLUMNS)
-    each(width, at, same, real(0))
-    for c in range(0, n, TILE):
-        start = n - TILE if n - c < TILE and n > TILE else c
-        turn_rows(tile, x, n, width, start)
-        if c == 0:
-            each(width, best, same, tile)
-        for k in range(0 if c > 0 else 1, TILE if n > TILE else n):
-            column = offset(tile, k * COLUMNS)
-            each(width, (best_spare, at_spare), picked, takes, column, best, at, real(start + k))
-            best, best_spare = best_spare, best
-            at, at_spare = at_spare, at
-    each(width, out, same, best)
-    each(width, which, whole, at)
+    """The last rows, fewer than 16 or with nothing behind them to be read, are copied to where they are 16."""
+    rows, best, at = stack(x[0], LANES * SHORT), stack(x[0], LANES), stack(n, LANES)
+    for j in range(0, width, LANES):
+        if j + LANES <= width and (j + LANES - 1) * n + TILE <= width * n:
+            pick_turned(takes, offset(out, j), offset(which, j), offset(x, j * n), n)
+        else:
+            count = LANES if width - j > LANES else width - j
+            each(LANES * SHORT, rows, same, real(0))
+            each(count * n, rows, same, offset(x, j * n))
+            pick_turned(takes, best, at, rows, n)
+            each(count, offset(out, j), same, best)
+            each(count, offset(which, j), same, at)
 
 
 @routine
@@ -191,8 +233,7 @@ def pick_rows(takes):
 
     def kernel(out, which, x, n, width, stride):
         if n < SHORT and width > 1:
-            for j in range(0, width, COLUMNS):
-                pick_short(takes, offset(out, j), offset(which, j), offset(x, j * n), n, columns(width, j))
+            pick_short(takes, out, which, x, n, width)
         else:
             for j in range(width):
                 pick_row(takes, offset(out, j), offset(which, j), offset(x, j * n), n)
