@@ -264,6 +264,14 @@ def test_what_a_kernel_can_hold():
     assert steps.tolist() == [8, 16, -1, 0]
     with pytest.raises(TypeError, match=r"cannot hold this.*with"):
         object_code(no_kernel, (pointer,))
+    with pytest.raises(RuntimeError, match="does not dominate"):
+        object_code(perhaps_unset, (pointer,))
+
+
+def perhaps_unset(x):
+    if x[0] > 0:
+        y = x[1]
+    x[2] = y
 
 
 def no_kernel(x):

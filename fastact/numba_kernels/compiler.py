@@ -15,7 +15,9 @@ def object_code(function, kinds):
     """The machine code of a kernel for arguments of these types, as an object file with a C function named `ENTRY`."""
     module = target_context.create_module(ENTRY)
     emit(module, function, [Number(kind) for kind in kinds], {}, ENTRY)
-    return optimised(llvm.parse_assembly(str(module)), target_context.codegen()._tm)
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()  # as whether a name can be read before it has a value
+    return optimised(parsed, target_context.codegen()._tm)
 
 
 def optimised(module, machine):

@@ -218,7 +218,7 @@ class Routine(Translator):
         return super().call(called, arguments)
 
     def call_routine(self, called, arguments):
-        key = called, *(argument.type if isinstance(argument, Number) else argument for argument in arguments)
+        key = called, *(one.type if isinstance(one, Number) else (type(one), one) for one in arguments)  # 0 is not 0.0
         if key not in self.made:
             self.made[key] = emit(self.builder.module, called, arguments, self.made)
         emitted, results = self.made[key]
