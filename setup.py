@@ -31,6 +31,7 @@ KERNELS = [
     "-fno-thread-jumps",  # a clamp is two selects; threading makes a case of each path and blends them all
     "-fno-tree-pre",  # it computes both sides of a select ahead of their shared product
     "-funroll-loops", "--param=max-unroll-times=4",  # a seventh of the time of short loops, in cache and out of it
+    "-fprefetch-loop-arrays", "--param=prefetch-latency=600", "--param=simultaneous-prefetches=16",  # 1 to 2 kB ahead
 ]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 LEVELS = {

@@ -175,19 +175,13 @@ cdef inline void contract_rows(real *out, const real *a, const real *b, Py_ssize
     """Sum the terms of two rows, then combine both rows with that sum."""
     cdef real sums[ROWS]
     cdef Py_ssize_t j = 0, k, i, count
-    cdef const real *row
-    cdef const real *other
-    cdef real *to
     while j < width:
         count = rows_at_once(a, n, width - j, ROWS // 2)
         for k in range(count):
             sums[k] = row_product(a + (j + k) * n, b + (j + k) * n, n, term)
-        for k in range(count):
-            row = a + (j + k) * n
-            other = b + (j + k) * n
-            to = out + (j + k) * n
-            for i in range(n):
-                to[i] = finish(row[i], other[i], sums[k])
+        for k in range(j, j + count):
+            for i from 0 <= i < n by STAGE:     # in a longer loop the compiler fetches ahead, for which it lacks registers
+                map2p1(out + k * n + i, a + k * n + i, b + k * n + i, sums[k - j], STAGE if n - i > STAGE else n - i, finish)
         j += count
 
 cdef inline void spread_rows(real *out, const real *a, const real *b, const real *c, Py_ssize_t n, Py_ssize_t width,
