@@ -12,7 +12,7 @@ from fastact.register import public_ops
 
 try:
     from fastact.engine import cpu, threads
-    from fastact.engine.blocks import choose_half
+    from fastact.engine.blocks import choose_level
     from fastact.engine.elementwise import MapFunction
     from fastact.engine.gates import ChannelFunction
     from fastact.engine.losses import LossFunction
@@ -259,7 +259,7 @@ def _start():
         reasons.append(f"FASTACT_LEVEL={cap}" if cap else best)
     _current, _reason = (name, None), "; ".join(reasons)
     level = cpu.level() if cpu.level() == "native" else best_level()
-    choose_half(0 if level == "native" else int(level[1:]))
+    choose_level(0 if level == "native" else int(level[1:]))
     return functions(*source(name, None), None)
 
 

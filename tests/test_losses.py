@@ -14,8 +14,10 @@ from support import (
     every_type,
     exact,
     inf,
+    levels,
     namespace,
     nan,
+    run_python,
     same,
     settings,
     ulp,
@@ -219,3 +221,18 @@ def test_gradients_are_differences(op):
             down[i] -= 1e-6
             slope = (f(up, targets, reduction=reduction) - f(down, targets, reduction=reduction)) / 2e-6
             assert abs(slope - grad[i]) < 1e-6, (i, reduction)
+
+
+SUMS = """
+import numpy as np, fastact as fa
+for dtype in ("f2", "f4", "f8"):
+    for n in (1, 7, 15, 16, 17, 33, 511, 513, 100_003):
+        x = np.random.default_rng(n).standard_normal(n).astype(dtype)
+        print(float(fa.hinge_loss(x, x, reduction="sum")).hex())
+"""
+
+
+@pytest.mark.skipif(len(levels()) < 2, reason="one instruction-set level alone")
+def test_sums_have_the_same_bits_on_every_level():
+    """Sums are made by the engine, in the best form that the level allows."""
+    assert len({run_python(SUMS, FASTACT_LEVEL=level) for level in levels()}) == 1

@@ -1,7 +1,5 @@
 """Kernels as the engine sees them: C pointers without names, and calls of elementwise kernels on strided data of any dtype."""
 
-from cython cimport floating
-
 cdef enum:
     HALF = 0        # float16
     BRAIN = 1       # bfloat16
@@ -24,19 +22,7 @@ cdef void gather(void *block, const char *data, Py_ssize_t step, Py_ssize_t n, i
 cdef void scatter(char *data, Py_ssize_t step, const void *block, Py_ssize_t n, int dtype) noexcept nogil
 cdef void run_map(MapCall *call, Py_ssize_t n, double cost) noexcept nogil
 cdef double sum_map(MapCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-
-cdef inline double add_up(const floating *values, Py_ssize_t n) noexcept nogil:
-    """The sum in double, in eight lanes."""
-    cdef double lane[8]
-    cdef Py_ssize_t i, j
-    for j in range(8):
-        lane[j] = 0
-    for i in range(0, n - 7, 8):
-        for j in range(8):
-            lane[j] += values[i + j]
-    for i in range(n - n % 8, n):
-        lane[0] += values[i]
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
+cdef double add_up(const void *values, Py_ssize_t n, int dtype) noexcept nogil
 
 cdef inline void *params_of(MapCall *call, float *room) noexcept nogil:
     """The parameters in the computing type."""

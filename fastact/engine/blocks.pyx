@@ -12,6 +12,11 @@ cdef extern from "half.h" nogil:
     void fa_to_brain(uint16_t *y, const float *x, Py_ssize_t n)
     void fa_choose_half(int level)
 
+cdef extern from "sums.h" nogil:
+    double fa_sum_f(const float *x, Py_ssize_t n)
+    double fa_sum_d(const double *x, Py_ssize_t n)
+    void fa_choose_sums(int level)
+
 cdef enum:
     BLOCK = 512     # elements packed at a time: four buffers of doubles are 16 KiB of stack
 
@@ -21,9 +26,15 @@ ctypedef fused word:
     unsigned long long
 
 
-def choose_half(int level):
-    """Use the half-precision conversions of this instruction-set level (0: the portable ones)."""
+def choose_level(int level):
+    """Use the half-precision conversions and the sums of this instruction-set level (0: the portable ones)."""
     fa_choose_half(level)
+    fa_choose_sums(level)
+
+
+cdef double add_up(const void *values, Py_ssize_t n, int dtype) noexcept nogil:
+    """The sum in double of numbers of a computing type."""
+    return fa_sum_d(<const double *>values, n) if dtype == DOUBLE else fa_sum_f(<const float *>values, n)
 
 
 cdef Py_ssize_t itemsize(int dtype) noexcept nogil:
@@ -139,6 +150,6 @@ cdef double sum_map(MapCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept n
         n = BLOCK if stop - start > BLOCK else stop - start
         bring(at, call, start, n, buffers)
         call.kernel(buffers, at[1], at[2], at[3], p, n)
-        total += add_up(<double *>buffers, n) if call.dtype == DOUBLE else add_up(<float *>buffers, n)
+        total += add_up(buffers, n, call.dtype)
         start += n
     return total

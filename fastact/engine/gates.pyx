@@ -234,7 +234,7 @@ cdef void gradient_runs(ChannelCall *call, Py_ssize_t start, Py_ssize_t stop) no
             channel = (start + i) // call.inner
             run = min(count - i, (channel + 1) * call.inner - start - i)
             channel %= call.channels
-            call.sums[channel] += add_up(block + i, run) if call.dtype == DOUBLE else add_up(<float *>block + i, run)
+            call.sums[channel] += add_up(<char *>block + i * size, run, call.dtype)
             channel = 0 if call.single else channel
             if call.out is not NULL and channel != held:
                 if call.dtype == DOUBLE:

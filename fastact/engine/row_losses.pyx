@@ -146,7 +146,7 @@ cdef class RowLossFunction(Function):
             value = values.astype(compute).reshape(pred.shape[:axis] + pred.shape[axis + 1:])
             value = value if value.ndim else value[()]
         else:
-            total = add_up(<double *>cnp.PyArray_DATA(<cnp.ndarray>values), cnp.PyArray_SIZE(<cnp.ndarray>values))
+            total = add_up(cnp.PyArray_DATA(<cnp.ndarray>values), cnp.PyArray_SIZE(<cnp.ndarray>values), DOUBLE)
             value = compute.type(total if reduction == "sum" else (total / mass if mass else np.nan))
         return value if into is None else (value, into)
 
