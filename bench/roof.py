@@ -71,6 +71,8 @@ def hot_loops(name):
     inner = [a for a in loops if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
     found = [[line for address, line in body if start <= address <= end] for start, end in inner]
     found = [lines for lines in found if any("%ymm" in line for line in lines) and sum(line[0] == "j" for line in lines) == 1]
+    fetching = [False, *(any("prefetch" in line for line in lines) for lines in found)]
+    found = [lines for lines, rest in zip(found, fetching, strict=False) if not rest]  # after a loop that fetches ahead comes its rest
     if len(found) not in (1, 2):
         raise LookupError(f"{name}: {len(found)} innermost loops on vectors")
     return found
@@ -102,7 +104,7 @@ def count(lines):
     counts = collections.Counter(kind(line) for line in lines)
     memory = [line for line in lines if "(" in line and kind(line) != "scalar"]
     counts["store"] = sum(line.endswith(")") for line in memory)
-    counts["load"] = len(memory) - counts["store"]
+    counts["load"] = len(memory) - counts["store"] + sum("prefetch" in line for line in lines)
     counts["all"] = len(lines) - 1  # the compare and the jump of the loop
     return collections.Counter({kind: number * VECTOR / step(lines) for kind, number in counts.items()})
 

@@ -290,7 +290,7 @@ def _default_threads():
     first = others.split(",")[0].strip()  # a list gives one number per nesting level
     if first.isdecimal() and int(first) > 0:
         return min(int(first), MOST_THREADS), f"OMP_NUM_THREADS={others}"
-    ignored = f"; OMP_NUM_THREADS={others}, no positive number, was ignored" if others else ""  # OpenMP ignores it too
+    ignored = f"; OMP_NUM_THREADS={others}, no positive number, was ignored" if others else ""  # as OpenMP does
     return min(cpu.usable_cpus(), 8), f"the processors this process may use, at most 8{ignored}"
 
 

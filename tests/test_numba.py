@@ -264,14 +264,22 @@ def test_what_a_kernel_can_hold():
     assert steps.tolist() == [8, 16, -1, 0]
     with pytest.raises(TypeError, match=r"cannot hold this.*with"):
         object_code(no_kernel, (pointer,))
-    with pytest.raises(RuntimeError, match="does not dominate"):
+    with pytest.raises(TypeError, match=r"cannot hold this.*: y$"):
         object_code(perhaps_unset, (pointer,))
+    with pytest.raises(TypeError, match="y is int64 at first and cannot become float64"):
+        object_code(of_two_types, (pointer,))
 
 
 def perhaps_unset(x):
     if x[0] > 0:
         y = x[1]
     x[2] = y
+
+
+def of_two_types(x):
+    y = 0
+    y = y + 0.5
+    x[0] = y
 
 
 def no_kernel(x):

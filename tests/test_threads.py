@@ -25,7 +25,7 @@ def test_elementwise(op, dtype):
     f = getattr(fa, op.name)
     arguments = inputs(op, np.random.default_rng(1).standard_normal(1_500_007 if op.cost < 0.1 else 400_007).astype(dtype))
     want = with_threads(1, lambda: f(*arguments))
-    for count in (2, 3, 8, 61):
+    for count in (2, 3, 8):
         same(with_threads(count, lambda: f(*arguments)), want, f"{count} threads")
     out = arguments[-1]
     with_threads(5, lambda: f(*arguments, out=out))
@@ -110,7 +110,8 @@ def test_eight_python_threads_at_once():
         lambda: fa.maxout(large)[0],
         lambda: fa.prelu_backward(large, large, 0.25)[1],
     ]
-    wants = [call() for call in calls]
+    with fa.threads(1):
+        wants = [call() for call in calls]
     start = threading.Barrier(8)
 
     def work(seed):
@@ -189,15 +190,16 @@ def test_helpers_round_as_the_caller_does():
     assert mode(ROUND_UP) == 0
     try:
         with_threads(1, lambda: fa.leaky_relu_backward(x, x - 3, 1 / 3, out=serial))
-        with_threads(4, lambda: fa.leaky_relu_backward(x, x - 3, 1 / 3, out=shared))
+        for _ in range(10):  # a helper may be late
+            with_threads(4, lambda: fa.leaky_relu_backward(x, x - 3, 1 / 3, out=shared))
+            same(shared, serial)
     finally:
         mode(0)
-    same(shared, serial)
-    assert (shared != fa.leaky_relu_backward(x, x - 3, 1 / 3)).any()
+    assert (serial != fa.leaky_relu_backward(x, x - 3, 1 / 3)).any()
 
 
 BESIDE_ANOTHER = """
-import os, subprocess, sys, time, numpy as np, fastact as fa
+import os, statistics, subprocess, sys, time, numpy as np, fastact as fa
 usable = sorted(os.sched_getaffinity(0))[:2]
 busy = f"import os; os.sched_setaffinity(0, {usable[-1:]}); exec('while True: pass')"
 other = subprocess.Popen([sys.executable, "-c", busy])
@@ -212,10 +214,10 @@ def taken(threads):
 try:
     taken(2)
     ratios = []
-    for _ in range(3):
+    for _ in range(5):
         alone, shared = zip(*((taken(1), taken(2)) for _ in range(60)))
         ratios.append(sum(shared) / sum(alone))
-    print(min(ratios))
+    print(statistics.median(ratios))
 finally:
     other.kill()
     other.wait()
@@ -228,17 +230,73 @@ def test_no_call_waits_for_a_helper_without_a_processor():
     assert float(run_python(BESIDE_ANOTHER)) < 3
 
 
+MANY_HELPERS = """
+import numpy as np, fastact as fa
+x = np.random.default_rng(1).standard_normal(1_500_007)
+fa.set_num_threads(1)
+want = fa.gelu(x)
+for count in (61, 1024, 2, 5, 61, 3):
+    fa.set_num_threads(count)
+    assert np.array_equal(fa.gelu(x), want)
+print("fine")
+"""
+
+
+def test_more_helpers_than_a_call_wants():
+    """Also teams that are smaller than the one before."""
+    assert run_python(MANY_HELPERS, timeout=60) == "fine"
+
+
+HOLDING_THE_LOCK = """
+import ml_dtypes, numpy as np, fastact as fa
+fa.set_num_threads(2)
+x = np.random.default_rng(1).standard_normal(2_000_000).astype(ml_dtypes.bfloat16)[::2]
+for name in ("numpy", "cython"):
+    y = fa.get_backend(name).gelu(x)
+print("fine")
+"""
+
+
+def test_a_call_that_holds_the_interpreter_waits_for_nobody():
+    """NumPy holds it in loops of bfloat16; kernels of the reference need it in every thread."""
+    pytest.importorskip("ml_dtypes")
+    assert run_python(HOLDING_THE_LOCK, timeout=120) == "fine"
+
+
+FORK_DURING_A_CALL = """
+import os, threading, numpy as np, fastact as fa
+fa.set_num_threads(2)
+x, stop = np.ones(1_000_000), threading.Event()
+def compute():
+    while not stop.is_set():
+        fa.sigmoid(x)
+thread = threading.Thread(target=compute)
+thread.start()
+import warnings
+warnings.simplefilter("ignore")
+for _ in range(10):
+    child = os.fork()
+    if not child:
+        os._exit(0 if fa.sigmoid(x)[0] == fa.sigmoid(x[:1])[0] else 9)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+thread.join()
+print("fine")
+"""
+
+
+def test_a_fork_while_another_thread_is_in_a_call():
+    assert run_python(FORK_DURING_A_CALL, timeout=60) == "fine"
+
+
 def test_threads_that_start_and_end():
     """Whichever of them calls first, the helpers stay for those that follow."""
     x = np.random.default_rng(1).standard_normal(500_000)
-
-    def once(results):
-        results.append(fa.sigmoid(x))
-
+    want = with_threads(1, lambda: fa.sigmoid(x))
     results = []
     for _ in range(4):
-        thread = threading.Thread(target=once, args=(results,))
+        thread = threading.Thread(target=lambda: results.append(with_threads(4, lambda: fa.sigmoid(x))))
         thread.start()
         thread.join()
-    for got in results[1:]:
-        same(got, results[0])
+    for got in results:
+        same(got, want)

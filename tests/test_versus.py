@@ -100,7 +100,7 @@ def test_on_several_threads_each_turn_begins_with_a_rest(monkeypatch):
 
 
 def test_a_rest_lasts_until_threads_have_stopped(monkeypatch):
-    busy = iter([0.0, 0.9e-3, 1.0, 1.0 + 0.5e-3, 2.0, 2.0 + 1e-6])
+    busy = iter([0.0, 0.9 * versus.PAUSE, 1.0, 1.0 + 0.5 * versus.PAUSE, 2.0, 2.0 + 1e-3 * versus.PAUSE])
     monkeypatch.setattr(versus.time, "process_time", lambda: next(busy))
     versus.rest()
     assert next(busy, None) is None, "two looks met a thread at work, the third did not"

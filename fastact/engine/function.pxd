@@ -13,7 +13,7 @@ cdef class Function:
     cdef readonly object op         # the register's entry
     cdef readonly str __name__
     cdef readonly object backend    # the backend's name, and its level where it has levels
-    cdef object _kernels            # op, role, dtype -> address; asked once for each, at first use
+    cdef object _kernels            # op, role, dtype -> address
     cdef object _namespace          # the function that finds this object again, for pickle; None for the public one
     cdef void *found[2][2]          # the kernels by the number of their role in `op.roles`, then float and double; NULL before that
     cdef int arrays                 # how many array arguments there are

@@ -132,9 +132,11 @@ cdef class Function:
         if scalar:
             self.check(into)
             return 1
-        if not self.bound_count:
+        arrays = [np.asarray(v, dtype=np.float64) for v in values]
+        given = dict(zip(self.param_names, arrays))
+        if all(np.all(rule.holds(given)) for rule in self.op.rules):
             return 0
-        for each in np.broadcast(*[np.asarray(v, dtype=np.float64) for v in values]):
+        for each in np.broadcast(*arrays):      # to name the first that breaks a rule
             for k in range(self.params):
                 into[k] = each[k]
             self.check(into)

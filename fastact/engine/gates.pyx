@@ -29,6 +29,7 @@ cdef enum:
     PIECE = 512     # elements computed at a time, with a weight for each
     LINES = 1024    # elements of a gradient computed at a time, where channels stand side by side ...
     WIDE = 256      # ... of so many of them at most
+    WEIGHT = 1      # the number of the role of a second kernel
 
 
 cdef struct ChannelCall:
@@ -123,7 +124,7 @@ cdef class ChannelFunction(Function):
         sums = cnp.PyArray_ZEROS(1, &count, cnp.NPY_DOUBLE, 0)
         total = call.sums = <double *>cnp.PyArray_DATA(sums)
         call.grad, call.x = <char *>cnp.PyArray_DATA(grad), <char *>cnp.PyArray_DATA(x)
-        call.kernel, call.terms = <map_kernel>self.kernel(call.dtype), <map_kernel>self.kernel(call.dtype, 1)
+        call.kernel, call.terms = <map_kernel>self.kernel(call.dtype), <map_kernel>self.kernel(call.dtype, WEIGHT)
         work = call.n * self.cost * (2 if call.dtype == DOUBLE else 1)
         if call.n == 0:
             pass

@@ -77,7 +77,7 @@ cdef class LossFunction(Function):
 
     cdef map_kernel value_kernel(self, int dtype) except NULL:
         op = self.op.forward or self.op
-        return <map_kernel><void *><size_t>self._kernels(op, "main", "float64" if dtype == DOUBLE else "float32")
+        return <map_kernel><void *><size_t>self._kernels(op, op.roles[0], "float64" if dtype == DOUBLE else "float32")
 
     def __call__(self, *args, reduction="mean", out=None, **kwargs):
         cdef double values[MAX_PARAMS]
@@ -139,7 +139,7 @@ cdef class LossFunction(Function):
         if not wants_value and not call.wants_gradient:
             return 0
         with nogil:
-            run_spans(loss_span, call, chunks, 1, call.n * self.cost)
+            run_spans(loss_span, call, chunks, 1, call.n * self.cost * (2 if call.value.dtype == DOUBLE else 1))
         if wants_value:
             for k in range(chunks):
                 total += call.parts[k]

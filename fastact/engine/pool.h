@@ -1,10 +1,11 @@
 /* The threads that help with a call: they sleep until there is work, and take pieces of one call at a time.
 
 Whoever calls never waits for a helper that has not begun. So a call beside busy neighbours takes about as long as alone, where OpenMP
-waits until each thread of its team has had a processor, up to some milliseconds. */
+waits until each thread of its team has had a processor, up to some milliseconds. Helpers round as the caller does, on x86. */
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,40 +17,59 @@ waits until each thread of its team has had a processor, up to some milliseconds
 typedef void (*fa_span)(void *context, ptrdiff_t start, ptrdiff_t stop);
 
 enum {
-    FA_AWAKE = 100000,   /* nanoseconds that a helper looks for work before it sleeps: to wake it takes about 50,000 */
+    FA_AWAKE = 2000000,  /* nanoseconds that a helper looks for work before it sleeps: to wake it up takes some 30,000 */
     FA_LOOKS = 64,       /* looks between two offers of the processor to others */
-    FA_PATIENCE = 200,   /* looks of the caller for the last pieces, before it offers its processor to who has them */
-    FA_STACK = 1 << 21,  /* bytes; kernels keep blocks of some 10,000 */
-    FA_PIECE_BITS = 20, FA_TEAM_BITS = 12
+    FA_PATIENCE = 200,   /* looks of the caller for the last pieces, before it offers its processor to who has them ... */
+    FA_OFFERS = 5000,    /* ... and offers, before it sleeps for a moment, which leaves it to threads of less priority too */
+    FA_STACK = 1 << 21,  /* bytes; kernels keep blocks of up to some 250,000 */
+    FA_TEAM = 1024,      /* threads at most */
+    FA_PIECE_BITS = 20, FA_TEAM_BITS = 12  /* of the ticket: a call has at most 2**20 - 1 pieces */
 };
 
 static struct {
     pthread_mutex_t caller;      /* held by the call that has the pool */
-    pthread_mutex_t door;        /* held to fall asleep and to wake others */
-    pthread_cond_t bell;
-    int helpers, sleeping;
+    int helpers;                 /* started; members 1, 2, ... of a team, whose member 0 is the caller */
     uint64_t ticket;             /* a number for each call, the size of its team, and the pieces that nobody has taken */
     ptrdiff_t unfinished;        /* pieces */
     fa_span function;            /* the call itself: written when nothing is left of the one before, read by who has taken a piece */
     void *context;
     ptrdiff_t n, piece, pieces;
     unsigned int control;        /* how the caller's processor rounds */
-} fa_pool = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
+} fa_pool = {PTHREAD_MUTEX_INITIALIZER};
+
+static struct {
+    sem_t bell;
+    int asleep;                  /* set by the helper; who clears it has to ring, unless it is the helper itself */
+    char apart[64 - (sizeof(sem_t) + sizeof(int)) % 64];
+} fa_helpers[FA_TEAM];
 
 static inline void fa_pause(void) {
-#ifdef __SSE2__
+#if defined(__SSE2__)
     _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
+}
+
+static inline int fa_team(uint64_t ticket) {
+    return (int)(ticket >> FA_PIECE_BITS & ((1 << FA_TEAM_BITS) - 1));
 }
 
 static inline ptrdiff_t fa_left(uint64_t ticket, int member) {
     /* The pieces that a member of the team may take; none for other helpers. */
-    int team = (int)(ticket >> FA_PIECE_BITS & ((1 << FA_TEAM_BITS) - 1));
-    return member < team ? (ptrdiff_t)(ticket & ((1 << FA_PIECE_BITS) - 1)) : 0;
+    return member < fa_team(ticket) ? (ptrdiff_t)(ticket & ((1 << FA_PIECE_BITS) - 1)) : 0;
 }
 
 static inline int fa_work(int member) {
     return fa_left(__atomic_load_n(&fa_pool.ticket, __ATOMIC_SEQ_CST), member) > 0;
+}
+
+static void fa_wake(int member) {
+    /* Wake the two helpers that a member of the team has to wake; they go on. */
+    int team = fa_team(__atomic_load_n(&fa_pool.ticket, __ATOMIC_SEQ_CST)), next;
+    for (next = 2 * member + 1; next <= 2 * member + 2 && next < team; next++)
+        if (__atomic_load_n(&fa_helpers[next].asleep, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&fa_helpers[next].asleep, 0, __ATOMIC_SEQ_CST))
+            sem_post(&fa_helpers[next].bell);
 }
 
 static int fa_take(int member) {
@@ -75,71 +95,89 @@ static int64_t fa_clock(void) {
     return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
 }
 
+static int fa_look(int member) {
+    /* Look for work for a while; false where there is none. */
+    int64_t since = fa_clock();
+    int look;
+    do {
+        for (look = 0; look < FA_LOOKS; look++) {
+            if (fa_work(member)) return 1;
+            fa_pause();
+        }
+        sched_yield();  /* the caller may want this processor */
+    } while (fa_clock() - since < FA_AWAKE);
+    return 0;
+}
+
+static void fa_sleep(int member) {
+    /* Sleep until somebody rings. First the flag, then a last look at the ticket: a caller does it the other way round. */
+    __atomic_store_n(&fa_helpers[member].asleep, 1, __ATOMIC_SEQ_CST);
+    if (fa_work(member) && __atomic_exchange_n(&fa_helpers[member].asleep, 0, __ATOMIC_SEQ_CST)) return;
+    while (sem_wait(&fa_helpers[member].bell)) {}
+}
+
 static void *fa_help(void *argument) {
-    int member = (int)(intptr_t)argument, look;
-    int64_t since;
+    int member = (int)(intptr_t)argument;
     for (;;) {
+        if (!fa_look(member)) fa_sleep(member);
+        fa_wake(member);
         while (fa_take(member)) {}
-        since = fa_clock();
-        do {
-            for (look = 0; look < FA_LOOKS && !fa_work(member); look++) fa_pause();
-        } while (look == FA_LOOKS && !sched_yield() && fa_clock() - since < FA_AWAKE);  /* the caller may want this processor */
-        if (look < FA_LOOKS) continue;
-        pthread_mutex_lock(&fa_pool.door);
-        __atomic_add_fetch(&fa_pool.sleeping, 1, __ATOMIC_SEQ_CST);  /* first this, then a last look: a caller does it the other way round */
-        while (!fa_work(member)) pthread_cond_wait(&fa_pool.bell, &fa_pool.door);
-        __atomic_sub_fetch(&fa_pool.sleeping, 1, __ATOMIC_SEQ_CST);
-        pthread_mutex_unlock(&fa_pool.door);
     }
     return NULL;
 }
 
 static int fa_hire(void) {
-    /* Start one more helper, which takes no signals from Python's main thread. */
+    /* Start one more helper, which takes no signals from Python's main thread but those of its own faults. */
     pthread_attr_t attributes;
     pthread_t thread;
-    sigset_t all, before;
-    int failed;
-    if (pthread_attr_init(&attributes)) return 0;
+    sigset_t most, before;
+    int failed, member = fa_pool.helpers + 1;
+    if (member >= FA_TEAM || sem_init(&fa_helpers[member].bell, 0, 0) || pthread_attr_init(&attributes)) return 0;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, FA_STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&thread, &attributes, fa_help, (void *)(intptr_t)(fa_pool.helpers + 1));
+    sigfillset(&most);
+    sigdelset(&most, SIGSEGV);
+    sigdelset(&most, SIGBUS);
+    sigdelset(&most, SIGFPE);
+    sigdelset(&most, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &most, &before);
+    failed = pthread_create(&thread, &attributes, fa_help, (void *)(intptr_t)member);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     fa_pool.helpers += !failed;
     return !failed;
 }
 
+static void fa_finish(void) {
+    /* Wait for the pieces that helpers have begun. */
+    struct timespec moment = {0, 50000};
+    for (int look = 0; __atomic_load_n(&fa_pool.unfinished, __ATOMIC_ACQUIRE); look++) {
+        if (look < FA_PATIENCE) fa_pause();
+        else if (look < FA_PATIENCE + FA_OFFERS) sched_yield();
+        else nanosleep(&moment, NULL);
+    }
+}
+
 static int fa_share(fa_span function, void *context, ptrdiff_t n, ptrdiff_t piece, int team) {
     /* Call `function` on pieces that cover 0..n, with up to team - 1 helpers. False, and nothing is done, where they serve another call. */
-    ptrdiff_t pieces = (n + piece - 1) / piece;
     uint64_t number;
-    int look = 0;
     if (pthread_mutex_trylock(&fa_pool.caller)) return 0;
     while (fa_pool.helpers < team - 1 && fa_hire()) {}
     fa_pool.function = function;
     fa_pool.context = context;
     fa_pool.n = n;
     fa_pool.piece = piece;
-    fa_pool.pieces = pieces;
+    fa_pool.pieces = (n + piece - 1) / piece;
 #ifdef __SSE2__
     fa_pool.control = _mm_getcsr();
 #endif
-    __atomic_store_n(&fa_pool.unfinished, pieces, __ATOMIC_RELAXED);
+    __atomic_store_n(&fa_pool.unfinished, fa_pool.pieces, __ATOMIC_RELAXED);
     number = (__atomic_load_n(&fa_pool.ticket, __ATOMIC_RELAXED) >> (FA_PIECE_BITS + FA_TEAM_BITS)) + 1;
-    number = (number << FA_TEAM_BITS | (uint64_t)team) << FA_PIECE_BITS | (uint64_t)pieces;
+    number = (number << FA_TEAM_BITS | (uint64_t)team) << FA_PIECE_BITS | (uint64_t)fa_pool.pieces;
     __atomic_store_n(&fa_pool.ticket, number, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&fa_pool.sleeping, __ATOMIC_SEQ_CST)) {
-        pthread_mutex_lock(&fa_pool.door);      /* nobody is between the last look and sleep ... */
-        pthread_mutex_unlock(&fa_pool.door);    /* ... and who wakes up finds the door open */
-        pthread_cond_broadcast(&fa_pool.bell);
-    }
+    fa_wake(0);
     while (fa_take(0)) {}
-    while (__atomic_load_n(&fa_pool.unfinished, __ATOMIC_ACQUIRE)) {
-        if (look++ < FA_PATIENCE) fa_pause(); else sched_yield();
-    }
+    fa_finish();
     pthread_mutex_unlock(&fa_pool.caller);
     return 1;
 }

@@ -109,8 +109,8 @@ cdef void row_loss_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexce
 cdef class RowLossFunction(Function):
     """A loss with one value a row; rows along `axis`, targets as class labels or as dense weights."""
 
-    def __call__(self, *args, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean", out=None,
-                 **kwargs):
+    cdef int check_options(self, tuple args, dict kwargs, object label_smoothing, object z_loss, object reduction, object out) except -1:
+        """Refuse what is wrong whatever the arrays are."""
         if len(args) != 2:
             raise TypeError(f"{self.__name__}() takes pred and target by position, the rest by keyword; {len(args)} were given")
         only_known(self.__name__, kwargs, ("axis", "weight", "ignore_index", "label_smoothing", "z_loss", "reduction", "out"))
@@ -121,6 +121,11 @@ cdef class RowLossFunction(Function):
             raise ValueError(f"{self.__name__}: label_smoothing={label_smoothing!r}; a number from 0 to 1 is required")
         if not 0 <= z_loss < float("inf"):
             raise ValueError(f"{self.__name__}: z_loss={z_loss!r}; a finite number >= 0 is required")
+        return 0
+
+    def __call__(self, *args, axis=-1, weight=None, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean", out=None,
+                 **kwargs):
+        self.check_options(args, kwargs, label_smoothing, z_loss, reduction, out)
         pred, target = np.asarray(args[0]), np.asarray(args[1])
         dtype = check_dtype(self.__name__, "pred", pred)
         if pred.ndim == 0:
@@ -241,7 +246,7 @@ cdef class RowLossFunction(Function):
         call.scale = scale
         with nogil:
             run_spans(row_loss_span, &call, values.shape[0], TOGETHER if beside or classes < LINE else 1,
-                      values.shape[0] * classes * self.cost)
+                      values.shape[0] * classes * self.cost * (2 if call.rows.dtype == DOUBLE else 1))
         if work is not None and work is not target:
             with np.errstate(all="ignore"):     # a gradient too small or large for half precision is rounded, silently
                 np.copyto(target, work, casting="same_kind")

@@ -3,15 +3,18 @@
 
 import os
 
+cdef extern from "Python.h":
+    int PyGILState_Check() noexcept nogil      # helpers may need the interpreter: NumPy holds it in loops of foreign dtypes
+
 cdef extern from "pool.h":
     bint fa_share(span_function function, void *context, Py_ssize_t n, Py_ssize_t piece, int team) noexcept nogil
 
 cdef enum:
-    PIECES = 4      # for each thread of a call: who begins late, or is interrupted, leaves the rest to others
+    PIECES = 16     # for each thread of a call: who begins late, or is slower, leaves more to others
 
 cdef int limit = 1            # threads a call may use
 cdef bint forked = False      # threads do not survive a fork: children run serially
-cdef double WORTH = 30000.0   # nanoseconds of work that pay for one more thread; it takes about so long to wake up
+cdef double WORTH = 25000.0   # nanoseconds of work that pay for one more thread: about what it takes to wake it up
 
 
 cdef int team(double nanoseconds) noexcept nogil:
@@ -28,8 +31,8 @@ cdef void run_spans(span_function function, void *context, Py_ssize_t n, Py_ssiz
     cdef int threads = team(nanoseconds)
     cdef Py_ssize_t piece
     if threads > 1:
-        piece = (n // (threads * PIECES) // grain + 1) * grain
-        if piece < n and fa_share(function, context, n, piece, threads):
+        piece = (n + threads * PIECES * grain - 1) // (threads * PIECES * grain) * grain
+        if piece < n and not PyGILState_Check() and fa_share(function, context, n, piece, threads):
             return
     function(context, 0, n)
 

@@ -16,7 +16,7 @@ def object_code(function, kinds):
     module = target_context.create_module(ENTRY)
     emit(module, function, [Number(kind) for kind in kinds], {}, ENTRY)
     parsed = llvm.parse_assembly(str(module))
-    parsed.verify()  # as whether a name can be read before it has a value
+    parsed.verify()
     return optimised(parsed, target_context.codegen()._tm)
 
 

@@ -1,8 +1,9 @@
 """How a function with loops, a routine or a kernel, becomes a function of LLVM: its source is translated as that of a scalar is.
 
 Numba would take ten times as long for it. Besides what a scalar holds, it may hold: names that change, ``x[i]`` of a pointer, ``for`` over
-a `range` with a positive step, ``while``, ``if`` with a test that is not known beforehand, `return` anywhere if it returns nothing, else at
-the end, and calls of routines and of what emits instructions.
+a `range` with a positive step, ``while``, ``if`` with a test that is not known beforehand, `return` of nothing within an ``if``, else at
+the end, and calls of routines and of what emits instructions. A name that changes keeps the type of its first value, and has one before
+any loop or branch that gives it another.
 """
 
 import ast
@@ -96,9 +97,9 @@ class Routine(Translator):
                         self.assign(place, value, names)
                 case ast.AugAssign(target=place, op=sign):
                     self.assign(place, self.combine(sign, self.see(place, names), self.see(statement.value, names)), names)
-                case ast.For(iter=ast.Call(func=ast.Name(id="range"), args=bounds)):
+                case ast.For(iter=ast.Call(func=ast.Name(id="range"), args=bounds), orelse=[]):
                     self.loop(statement, [self.cast(self.see(bound, names), types.intp).value for bound in bounds], names)
-                case ast.While():
+                case ast.While(orelse=[]):
                     self.loop_while(statement, names)
                 case ast.If():
                     self.branch(statement, names)
@@ -125,9 +126,13 @@ class Routine(Translator):
                 number = self.number(value)
                 if not isinstance(names.get(name), Variable):
                     names[name] = Variable(number.type, cgutils.alloca_once(self.builder, number.value.type))
+                if self.typing.unify_types(number.type, names[name].type) != names[name].type:
+                    raise TypeError(f"{name} is {names[name].type} at first and cannot become {number.type}")
                 self.builder.store(self.cast(number, names[name].type).value, names[name].place)
             case ast.Name(id=name) | ast.arg(arg=name):
                 names[name] = value
+            case _:
+                raise refusal(place)
 
     def give(self, value):
         """Return from the function, which learns here what it returns."""
@@ -144,8 +149,8 @@ class Routine(Translator):
         self.builder.ret(result)
 
     def inside(self, statements, names, after):
-        """Emit statements that go on to the block `after`."""
-        self.perform(statements, names)
+        """Emit statements that go on to the block `after`; names that they alone give a value have none afterwards."""
+        self.perform(statements, dict(names))
         if not self.builder.block.is_terminated:
             self.builder.branch(after)
 
@@ -163,8 +168,9 @@ class Routine(Translator):
         i.add_incoming(start, before)
         self.builder.cbranch(self.builder.icmp_signed("<", i, stop), body, after)
         self.builder.position_at_end(body)
-        self.assign(statement.target, Number(types.intp, i), names)
-        self.perform(statement.body, names)
+        inner = dict(names)
+        self.assign(statement.target, Number(types.intp, i), inner)
+        self.perform(statement.body, inner)
         i.add_incoming(self.builder.add(i, step, flags=["nsw"]), self.builder.block)
         self.builder.branch(head)
         self.builder.position_at_end(after)
@@ -207,6 +213,9 @@ class Routine(Translator):
         pointer, index = self.see(node.value, names), self.cast(self.see(node.slice, names), types.intp)
         return pointer.type.dtype, self.builder.gep(pointer.value, [index.value])
 
+    def knows(self, called):
+        return called is type or called in INSTRUCTIONS or called in ROUTINES or super().knows(called)
+
     def call(self, called, arguments):
         arguments = list(arguments)
         if called is type:
@@ -218,7 +227,7 @@ class Routine(Translator):
         return super().call(called, arguments)
 
     def call_routine(self, called, arguments):
-        key = called, *(one.type if isinstance(one, Number) else (type(one), one) for one in arguments)  # 0 is not 0.0
+        key = called, *(one.type if isinstance(one, Number) else (type(one), repr(one), one) for one in arguments)  # 0 is not 0.0 or -0.0
         if key not in self.made:
             self.made[key] = emit(self.builder.module, called, arguments, self.made)
         emitted, results = self.made[key]

@@ -116,8 +116,8 @@ class Translator:
         match node:
             case ast.Constant():
                 return node.value
-            case ast.Name():
-                return names[node.id]
+            case ast.Name(id=name) if name in names:
+                return names[name]
             case ast.Tuple():
                 return tuple([self.see(element, names) for element in node.elts])
             case ast.Attribute():
@@ -134,7 +134,9 @@ class Translator:
             case ast.IfExp():
                 return self.choose(node, names)
             case ast.Call(keywords=[]):
-                return self.call(self.see(node.func, names), self.arguments(node, names))
+                called = self.see(node.func, names)
+                if self.knows(called):
+                    return self.call(called, self.arguments(node, names))
         raise refusal(node)
 
     def number(self, value):
@@ -204,6 +206,10 @@ class Translator:
                 yield from map(Number, packed.type, values)
             else:
                 yield self.see(argument, names)
+
+    def knows(self, called):
+        """Whether compiled code can call it."""
+        return called in SCALARS or called in INTRINSICS or (isinstance(called, type) and issubclass(called, np.number))
 
     def call(self, called, arguments):
         """The result of calling a scalar, an intrinsic, or a type, which converts."""

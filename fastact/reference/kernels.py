@@ -35,7 +35,7 @@ def silent(function):
     return call
 
 
-def map_kernel(op, dtype, number, scaled=False, pick=None):
+def map_kernel(op, dtype, scaled=False, pick=None):
     """An elementwise reference; `scaled`: times the last parameter; `pick`: which of several results."""
     count, inputs = len(op.params), len(op.inputs)
 
@@ -51,8 +51,8 @@ def map_kernel(op, dtype, number, scaled=False, pick=None):
     return ctypes.CFUNCTYPE(None, POINTER, POINTER, POINTER, POINTER, POINTER, SIZE)(kernel)
 
 
-def row_kernel(op, dtype, number):
-    cores = [core == "(n)" for core in op.core.replace("->", ",").split(",")]
+def row_kernel(op, dtype):
+    cores = op.cores
 
     @silent
     def kernel(out, a, b, c, n, width, stride):
@@ -65,7 +65,7 @@ def row_kernel(op, dtype, number):
     return ctypes.CFUNCTYPE(None, POINTER, POINTER, POINTER, POINTER, SIZE, SIZE, SIZE)(kernel)
 
 
-def pick_kernel(op, dtype, number):
+def pick_kernel(op, dtype):
     @silent
     def pick(out, which, x, n, width, stride):
         view(out, dtype, width)[...], view(which, np.intp, width)[...] = op.reference(grid(x, dtype, n, width, stride), axis=0)
@@ -78,8 +78,9 @@ def pick_kernel(op, dtype, number):
     return ctypes.CFUNCTYPE(None, POINTER, POINTER, POINTER, SIZE, SIZE, SIZE)(place if op.is_backward else pick)
 
 
-def row_loss_kernel(op, dtype, number):
+def row_loss_kernel(op, dtype):
     forward = op.forward or op
+    number = ctypes.c_double if dtype == "float64" else ctypes.c_float
     logsumexp, softmax = OPS["logsumexp"].reference, OPS["softmax"].reference
 
     @silent
@@ -101,13 +102,12 @@ def row_loss_kernel(op, dtype, number):
 
 
 def build(op, role, dtype):
-    number = ctypes.c_double if dtype == "float64" else ctypes.c_float
     if op.kind == "loss":
-        return map_kernel(op, dtype, number, scaled=op.is_backward)
+        return map_kernel(op, dtype, scaled=op.is_backward)
     if op.kind == "channels":
-        return map_kernel(op, dtype, number, pick=(1 if role == "weight" else 0) if op.is_backward else None)
+        return map_kernel(op, dtype, pick=(1 if role == "weight" else 0) if op.is_backward else None)
     makers = {"map": map_kernel, "rows": row_kernel, "pick": pick_kernel, "row_loss": row_loss_kernel}
-    return makers[op.kind](op, dtype, number)
+    return makers[op.kind](op, dtype)
 
 
 def kernel(op, role, dtype):
