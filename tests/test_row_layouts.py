@@ -216,6 +216,33 @@ def test_direct_reductions_give_what_the_generic_path_gives(dtype, backend):
         same(f(x, axis=-1, out=room[1 : 1 + x.size // shape[-1]].reshape(shape[:-1])), f(np.zeros(shape, dtype), axis=-1), "overlap")
 
 
+@every_backend
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_direct_calls_with_one_number_a_row_give_what_the_generic_path_gives(dtype, backend):
+    f = namespace(backend).logsumexp_backward
+    for shape in [(4, 5), (3, 17, 20), (2, 1500), (1, 1), (3, 1), (5, 0), (0, 5)]:
+        x = np.random.default_rng(5).standard_normal(shape).astype(dtype)
+        for axis in range(-len(shape), len(shape)):
+            y = x.sum(axis, keepdims=True)
+            for grad, total in ((-y, y), (-y.squeeze(axis), y), (-y.squeeze(axis), y.squeeze(axis))):
+                want = f.generic((grad, x, total), {"axis": axis})
+                same(f(grad, x, total, axis), want, f"{shape}, axis {axis}")
+                for out in (np.empty_like(x), x.copy()):
+                    assert f(grad, out if np.array_equal(out, x) else x, total, axis=axis, out=out) is out
+                    same(out, want, f"in place, {shape}, axis {axis}")
+    x = np.random.default_rng(5).standard_normal((4, 5)).astype(dtype)
+    y = x.sum(1)
+    for k in (0, 2):  # a gradient, or the saved output, in the memory of the result
+        room = np.zeros(25, dtype)
+        arguments = [np.ones_like(y), x, y]
+        room[3:7] = arguments[k]
+        arguments[k] = room[3:7]
+        same(f(*arguments, axis=1, out=room[:20].reshape(4, 5)), f(np.ones_like(y), x, y, axis=1), "overlap")
+    for wrong in (np.ones(5, dtype), np.ones((4, 5), dtype), np.ones((4, 1, 1), dtype)):
+        with pytest.raises(ValueError, match="is required"):
+            f(wrong, x, y, axis=1)
+
+
 def test_the_reduction_of_a_masked_array_is_a_plain_one():
     """A mask as long as the array does not fit the result: it is not seen, as by losses."""
     x = np.ma.masked_array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]], [[0, 0, 1], [0, 0, 0]])

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
     Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, plain,
-    read_axis, read_options, slow, slow_call, vectorcall,
+    read_axis, read_options, slow, slow_call, tidy, vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
@@ -36,16 +36,21 @@ cdef class RowFunction(Function):
 
     cdef vectorcall call
     cdef readonly object ufunc
-    cdef tuple cores            # for the inputs, then out: whether the operand is a row
+    cdef tuple cores            # for the inputs, then out: whether the operand is a row ...
+    cdef bint is_row[4]         # ... for out, then the inputs
+    cdef int model              # the first array whose rows are taken
     cdef object default_axis
 
     def __init__(self, op, name, namespace=None):
         super().__init__(op, name, namespace)
         self.ufunc = make_gufunc(self)
         self.cores = op.cores
+        self.model = op.cores.index(True)
+        for k in range(self.arrays + 1):
+            self.is_row[k] = op.cores[k - 1]
         self.default_axis = op.options["axis"]
         self.call = slow_call
-        if all(self.cores) and self.default_axis is not None:
+        if self.cores[self.arrays]:
             self.call = direct
         elif self.cores == (True, False):
             self.call = direct_reduction
@@ -80,7 +85,7 @@ cdef class RowFunction(Function):
 
     cdef object along(self, tuple arrays, object axis, bint keepdims, dict kwargs):
         """Take rows along one axis or several of plain arrays of any dtype and layout."""
-        model = arrays[self.cores.index(True)]
+        model = arrays[self.model]
         if model.ndim == 0 and axis in (None, 0, -1):
             axes = ()
         else:
@@ -159,10 +164,10 @@ cdef int lay_out(RowCall *call, RowFunction self, cnp.ndarray x, Py_ssize_t axis
     call.operands = self.arrays + 1
     call.failed = False
     for k in range(4):
-        call.has_core[k] = True
-        call.core[k] = inner * size
+        call.has_core[k] = self.is_row[k]
+        call.core[k] = inner * size if call.has_core[k] else 0
         call.inner[k] = size
-        call.outer[k] = call.n * inner * size
+        call.outer[k] = (call.n if call.has_core[k] else 1) * inner * size
     return 0
 
 
@@ -179,22 +184,55 @@ cdef int run(RowFunction self, RowCall *call, cnp.ndarray x, Py_ssize_t rows) ex
     return 0
 
 
+cdef bint beside(PyObject *value, cnp.ndarray x, Py_ssize_t axis) noexcept:
+    """A tidy array of x's dtype with one element a row: of x's shape without the axis, or with 1 in its place."""
+    cdef cnp.ndarray array
+    cdef int k, there
+    if not tidy(value):
+        return False
+    array = <cnp.ndarray>value
+    there = cnp.PyArray_NDIM(x) - cnp.PyArray_NDIM(array)   # axes that are left out
+    if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(x) or not 0 <= there <= 1:
+        return False
+    for k in range(cnp.PyArray_NDIM(x)):
+        if k != axis and cnp.PyArray_DIM(array, k - there if k > axis else k) != cnp.PyArray_DIM(x, k):
+            return False
+    return there == 1 or cnp.PyArray_DIM(array, <int>axis) == 1
+
+
+cdef bint fits(RowFunction self, PyObject *const *args, cnp.ndarray x, Py_ssize_t axis) noexcept:
+    """Whether every array of a call is as long as `x`, whose rows are taken, or has one element for each of them."""
+    cdef int k
+    for k in range(self.arrays):
+        if not (alike(args[k], x) if self.is_row[k + 1] else beside(args[k], x, axis)):
+            return False
+    return True
+
+
+cdef cnp.ndarray rows_output(RowFunction self, PyObject *given, PyObject *const *args, cnp.ndarray x):
+    """Where a direct call writes; None where that shares memory with an array of one element a row."""
+    cdef cnp.ndarray out = output(given, args + self.model, self.arrays - self.model)
+    cdef int k
+    for k in range(self.arrays if out is not None else 0):
+        if not self.is_row[k + 1] and not disjoint(out, <cnp.ndarray>args[k]):
+            return None
+    return out
+
+
 cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
-    """Plain arrays of equal shapes go straight to the row driver; the rest takes the generic path, with the same bits."""
+    """Plain arrays go straight to the row driver; the rest takes the generic path, with the same bits."""
     cdef RowFunction self = <RowFunction>callable
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis
     cdef Options options
     cdef RowCall call
-    cdef cnp.ndarray x, out
+    cdef cnp.ndarray x, out = None
     cdef int k
-    if not read_options(&options, args, count, self.arrays, names) or options.keepdims is not NULL or not plain(args[0]):
+    if not read_options(&options, args, count, self.arrays, names) or options.keepdims is not NULL or not plain(args[self.model]):
         return slow(self, args, count, names)
-    x = <cnp.ndarray>args[0]
-    for k in range(1, self.arrays):
-        if not alike(args[k], x):
-            return slow(self, args, count, names)
-    axis = read_axis(options.axis, -1, cnp.PyArray_NDIM(x))
-    out = output(options.out, args, self.arrays) if axis >= 0 else None
+    x = <cnp.ndarray>args[self.model]
+    axis = -1 if options.axis is NULL and self.default_axis is None else read_axis(options.axis, -1, cnp.PyArray_NDIM(x))
+    if axis >= 0 and fits(self, args, x, axis):
+        out = rows_output(self, options.out, args, x)
     if out is None:
         return slow(self, args, count, names)
     call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
@@ -254,9 +292,6 @@ cdef object direct_reduction(object callable, PyObject *const *args, size_t narg
     lay_out(&call, self, x, axis if axis >= 0 else cnp.PyArray_NDIM(x) - 1)
     if axis < 0:
         call.n = cnp.PyArray_SIZE(x)
-    call.has_core[0] = False
-    call.core[0] = 0
-    call.outer[0] = call.inner_count * itemsize(call.dtype)
     call.data[0] = <char *>cnp.PyArray_DATA(out)
     call.data[1] = <char *>cnp.PyArray_DATA(x)
     run(self, &call, x, cnp.PyArray_SIZE(x) // call.n)

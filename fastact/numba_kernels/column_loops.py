@@ -136,7 +136,7 @@ def lanes_used(n, start):
 
 @routine
 def add_lanes(total, rest, lanes, width, used):
-    """Add every column's lanes by halving, in the order of `add_up`, to the column's total, and clear them; see `carried`."""
+    """Add every column's lanes by halving, in the order of `add_up`, to the column's total; see `carried`."""
     half, left = LANES, used
     while half > 1:
         half >>= 1
@@ -144,7 +144,6 @@ def add_lanes(total, rest, lanes, width, used):
         left = half if left > half else left
     each(width, rest, carried, rest, total, lanes)
     each(width, total, add, total, lanes)
-    each(used * width, lanes, same, real(0))
 
 
 @routine
@@ -154,14 +153,16 @@ def normalise_together(term, finish, y, x, n, width, stride):
     top, _ = column_tops(x, n, width, stride, stack(x[0], RUN), stack(x[0], RUN))
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
-    each(lanes_used(n, 0) * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         stop = start + BLOCK if n - start > BLOCK else n
         for i in range(start, stop, step):
             lane, here = lane_of(lanes, i, width), i * stride
             prefetch(offset(x, (i + AHEAD) * stride), ahead)
             prefetch(offset(y, (i + AHEAD) * stride), ahead)
-            each(run(stop - i, step, width), (offset(y, here), lane), add_term_too, lane, term, offset(x, here), top)
+            if i - start < LANES:
+                each(run(stop - i, step, width), (offset(y, here), lane), add_term_too, real(0), term, offset(x, here), top)
+            else:
+                each(run(stop - i, step, width), (offset(y, here), lane), add_term_too, lane, term, offset(x, here), top)
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
     each(width, top, settled, total, rest)
     repeat(top, width, step)
@@ -179,7 +180,6 @@ def column_excess(term, y, x, n, width, stride, top, excess):
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
     each(width, ties, same, 0.0)
-    each(lanes_used(n, 0) * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         stop = start + BLOCK if n - start > BLOCK else n
         each(step * width, few, same, real(0))  # the ties of a block, counted in the type of the data
@@ -187,7 +187,10 @@ def column_excess(term, y, x, n, width, stride, top, excess):
             lane, here = lane_of(lanes, i, width), i * stride
             prefetch(offset(x, (i + AHEAD) * stride), ahead)
             to = terms if is_null(y) else offset(y, here)
-            each(run(stop - i, step, width), (to, lane, few), add_untied, lane, few, term, offset(x, here), top)
+            if i - start < LANES:
+                each(run(stop - i, step, width), (to, lane, few), add_untied, real(0), few, term, offset(x, here), top)
+            else:
+                each(run(stop - i, step, width), (to, lane, few), add_untied, lane, few, term, offset(x, here), top)
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
         for k in range(step):
             each(width, ties, add, ties, offset(few, k * width))
@@ -201,14 +204,16 @@ def contract_together(term, finish, out, a, b, n, width, stride):
     step, ahead = step_of(n, width, stride), fetched(n, width, stride)
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
-    each(lanes_used(n, 0) * width, lanes, same, real(0))
     for start in range(0, n, BLOCK):
         stop = start + BLOCK if n - start > BLOCK else n
         for i in range(start, stop, step):
             lane, here = lane_of(lanes, i, width), i * stride
             prefetch(offset(a, (i + AHEAD) * stride), ahead)
             prefetch(offset(b, (i + AHEAD) * stride), ahead)
-            each(run(stop - i, step, width), lane, add_term, lane, term, offset(a, here), offset(b, here))
+            if i - start < LANES:
+                each(run(stop - i, step, width), lane, add_term, real(0), term, offset(a, here), offset(b, here))
+            else:
+                each(run(stop - i, step, width), lane, add_term, lane, term, offset(a, here), offset(b, here))
         add_lanes(total, rest, lanes, width, lanes_used(n, start))
     each(width, sums, settled, total, rest)
     repeat(sums, width, step)
@@ -217,7 +222,7 @@ def contract_together(term, finish, out, a, b, n, width, stride):
         prefetch(offset(a, (i + AHEAD) * stride), ahead)
         prefetch(offset(b, (i + AHEAD) * stride), ahead)
         prefetch(offset(out, (i + AHEAD) * stride), ahead)
-        each(run(n - i, step, width), offset(out, here), finish, offset(a, here), offset(b, here), sums)
+        each(run(n - i, step, width), (offset(out, here),), finish, offset(a, here), offset(b, here), sums)
 
 
 # ---- kernels --------------------------------------------------------------------------------------------------------------

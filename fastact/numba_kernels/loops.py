@@ -80,30 +80,37 @@ def each(routine, n, out, f, *operands):
     inner.builder.ret_void()
 
 
-def fold(builder, number, x, n, start, combine):
-    """Emit the fold of x[0:n] in 16 lanes that begin with `start`, then of the lanes by halving: lane j takes j + 8, j + 4, ..."""
+def fold(routine, n, start, combine, f, operands):
+    """Emit the fold of ``f(*operands)`` for i in range(n), each operand a pointer that stands for its element i, in 16 lanes that begin
+    with `start`, then of the lanes by halving: lane j takes j + 8, j + 4, ... `f` is given vectors, so it holds no constants."""
+    builder, n = routine.builder, routine.number(n).value
+    kind = operands[0].type.dtype
+    number = routine.context.get_value_type(kind)
     vector = ir.VectorType(number, LANES)
     lanes, tail = (cgutils.alloca_once_value(builder, ir.Constant(vector, [number(start)] * LANES)) for _ in range(2))
     full = builder.and_(n, n.type(-LANES))
+
+    def term(i, read):
+        given = [read(routine, offset(routine, one, Number(types.intp, i))) for one in operands]
+        return routine.call(f, given).value if f else given[0].value
+
     with cgutils.for_range_slice(builder, n.type(0), full, n.type(LANES), n.type) as (i, _):
-        group = builder.bitcast(builder.gep(x, [i]), vector.as_pointer())
-        builder.store(combine(builder.load(lanes), builder.load(group, align=4)), lanes)  # rows start anywhere
+        builder.store(combine(builder.load(lanes), term(i, load)), lanes)
     with cgutils.for_range(builder, builder.sub(n, full)) as rest:
         here = builder.gep(builder.bitcast(tail, number.as_pointer()), [rest.index])
-        builder.store(builder.load(builder.gep(x, [builder.add(full, rest.index)])), here)
+        builder.store(term(builder.add(full, rest.index), element), here)
     result, width = combine(builder.load(lanes), builder.load(tail)), LANES
     while width > 1:
         width //= 2
         low, high = (ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(k, k + width))) for k in (0, width))
         result = combine(builder.shuffle_vector(result, result, low), builder.shuffle_vector(result, result, high))
-    return builder.extract_element(result, ir.IntType(32)(0))
+    return Number(kind, builder.extract_element(result, ir.IntType(32)(0)))
 
 
 @instructions
-def add_up(routine, x, n):
-    """The sum of x[0:n]."""
-    builder = routine.builder
-    return Number(x.type.dtype, fold(builder, x.value.type.pointee, x.value, routine.number(n).value, 0.0, builder.fadd))
+def add_up(routine, n, f, *operands):
+    """The sum of ``f(*operands)`` for i in range(n), each operand a pointer that stands for its element i; see `fold`."""
+    return fold(routine, n, 0.0, routine.builder.fadd, f, operands)
 
 
 @instructions
@@ -114,7 +121,7 @@ def largest(routine, x, n):
     def larger(old, new):
         return builder.select(builder.fcmp_ordered(">", new, old), new, old)
 
-    return Number(x.type.dtype, fold(builder, x.value.type.pointee, x.value, routine.number(n).value, float("-inf"), larger))
+    return fold(routine, n, float("-inf"), larger, None, [x])
 
 
 @instructions
@@ -178,6 +185,11 @@ def load(routine, pointer):
     builder, number = routine.builder, pointer.value.type.pointee
     place = builder.bitcast(pointer.value, ir.VectorType(number, LANES).as_pointer())
     return Number(pointer.type.dtype, builder.load(place, align=routine.context.get_abi_alignment(number)))
+
+
+def element(routine, pointer):
+    """The number at a pointer."""
+    return Number(pointer.type.dtype, routine.builder.load(pointer.value))
 
 
 @instructions

@@ -34,8 +34,8 @@ def weigh_row(cost, x, t, top, n):
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
         each(size, block, cost, offset(x, start), offset(t, start), top, real(0))
-        value += add_up(block, size)
-        mass += add_up(offset(t, start), size)
+        value += add_up(size, None, block)
+        mass += add_up(size, None, offset(t, start))
     return value, mass
 
 
@@ -43,11 +43,11 @@ def weigh_row(cost, x, t, top, n):
 def weigh_columns(x, cost, value, mass, t, n, width, stride, top):
     """The same for each column, added to `value` and `mass`."""
     costs, weights, block = stack(x[0], SUMS), stack(x[0], SUMS), stack(x[0], COLUMNS)
-    each(lanes_used(n, 0) * width, costs, same, real(0))
-    each(lanes_used(n, 0) * width, weights, same, real(0))
     lost = stack(0.0, COLUMNS)  # of no matter to a cost, which is a sum of few digits
     each(width, lost, same, 0.0)
     for start in range(0, n, BLOCK):
+        each(lanes_used(n, start) * width, costs, same, real(0))
+        each(lanes_used(n, start) * width, weights, same, real(0))
         for i in range(start, start + BLOCK if n - start > BLOCK else n):
             here, there = lane_of(costs, i, width), lane_of(weights, i, width)
             each(width, block, cost, offset(x, i * stride), offset(t, i * stride), top, real(0))

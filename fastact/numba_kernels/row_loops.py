@@ -21,10 +21,10 @@ def row_excess(term, y, x, top, n):
         size = BLOCK if n - start > BLOCK else n - start
         to = terms if is_null(y) else offset(y, start)
         each(size, (to, summed, tied), untied, term, offset(x, start), top)
-        block = add_up(summed, size)
+        block = add_up(size, None, summed)
         rest = carried(rest, total, block)
         total += block
-        ties += add_up(tied, size)
+        ties += add_up(size, None, tied)
     return real(less_one(total, rest, ties))
 
 
@@ -53,7 +53,7 @@ def store_row(term, y, x, top, n):
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
         each(size, offset(y, start), term, offset(x, start), top)
-        block = add_up(offset(y, start), size)
+        block = add_up(size, None, offset(y, start))
         rest = carried(rest, total, block)
         total += block
     return real(settled(total, rest))
@@ -62,12 +62,10 @@ def store_row(term, y, x, top, n):
 @routine
 def row_product(term, a, b, n):
     """The sum of the terms of two rows."""
-    terms = stack(a[0], BLOCK)
     total = rest = 0.0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
-        each(size, terms, term, offset(a, start), offset(b, start))
-        block = add_up(terms, size)
+        block = add_up(size, term, offset(a, start), offset(b, start))
         rest = carried(rest, total, block)
         total += block
     return real(settled(total, rest))
@@ -127,7 +125,7 @@ def contract_rows(term, finish):
     def kernel(out, a, b, c, n, width, stride):
         for j in range(width):
             row, other = offset(a, j * n), offset(b, j * n)
-            each(n, offset(out, j * n), finish, row, other, row_product(term, row, other, n))
+            each(n, (offset(out, j * n),), finish, row, other, row_product(term, row, other, n))
 
     return kernel
 
@@ -137,6 +135,6 @@ def spread_rows(finish):
 
     def kernel(out, a, b, c, n, width, stride):
         for j in range(width):
-            each(n, offset(out, j * n), finish, a[j], offset(b, j * n), c[j])
+            each(n, (offset(out, j * n),), finish, a[j], offset(b, j * n), c[j])
 
     return kernel
