@@ -23,7 +23,8 @@ def with_threads(count, call):
 def test_elementwise(op, dtype):
     """Large enough for several threads, and of a length that no number of threads divides."""
     f = getattr(fa, op.name)
-    arguments = inputs(op, np.random.default_rng(1).standard_normal(1_500_007 if op.cost < 0.1 else 400_007).astype(dtype))
+    work = 2e5 if dtype != "f8" else 1e5  # nanoseconds of float32: helpers are woken up for it
+    arguments = inputs(op, np.random.default_rng(1).standard_normal(int(work / op.cost) + 7).astype(dtype))
     want = with_threads(1, lambda: f(*arguments))
     for count in (2, 3, 8):
         same(with_threads(count, lambda: f(*arguments)), want, f"{count} threads")
@@ -32,7 +33,7 @@ def test_elementwise(op, dtype):
     same(out, want, "in place, 5 threads")
 
 
-@pytest.mark.parametrize("shape", [(1500, 300), (9, 50_001), (40_000, 5), (1, 400_000)], ids=str)
+@pytest.mark.parametrize("shape", [(3300, 300), (19, 50_001), (200_000, 5), (1, 1_000_000)], ids=str)
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
 def test_rows(op, shape):
     f = getattr(fa, op.name)
@@ -196,6 +197,32 @@ def test_helpers_round_as_the_caller_does():
     finally:
         mode(0)
     assert (serial != fa.leaky_relu_backward(x, x - 3, 1 / 3)).any()
+
+
+WAKING = """
+import glob, os, time, numpy as np, fastact as fa
+fa.set_num_threads(2)
+short, long = (np.ones(int(work / fa.ops["sigmoid"].cost), "f4") for work in (1e5, 1e6))
+before = set(os.listdir("/proc/self/task"))
+fa.sigmoid(long)
+helper, = set(os.listdir("/proc/self/task")) - before
+def woken(*arrays):
+    time.sleep(0.05)    # it sleeps
+    times = []
+    for _ in range(2):
+        times.append(int(open(f"/proc/self/task/{helper}/schedstat").read().split()[0]))
+        for x in arrays:
+            fa.sigmoid(x, out=x)
+        time.sleep(0.02)
+    return times[1] > times[0]
+print(woken(), woken(short), any(woken(*[short] * 20) for _ in range(20)), woken(long))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="the system does not tell how long a thread has run")
+def test_a_short_call_alone_does_not_wake_a_helper():
+    """That would take as long as it saves; of several in turn the second does."""
+    assert run_python(WAKING) == "False False True True"
 
 
 BESIDE_ANOTHER = """

@@ -18,6 +18,7 @@ typedef void (*fa_span)(void *context, ptrdiff_t start, ptrdiff_t stop);
 
 enum {
     FA_AWAKE = 2000000,  /* nanoseconds that a helper looks for work before it sleeps: to wake it up takes some 30,000 */
+    FA_MOMENT = 500000,  /* nanoseconds between two calls that are worth waking helpers together, and neither alone */
     FA_LOOKS = 64,       /* looks between two offers of the processor to others */
     FA_PATIENCE = 200,   /* looks of the caller for the last pieces, before it offers its processor to who has them ... */
     FA_OFFERS = 5000,    /* ... and offers, before it sleeps for a moment, which leaves it to threads of less priority too */
@@ -144,7 +145,7 @@ static int fa_hire(void) {
     failed = pthread_create(&thread, &attributes, fa_help, (void *)(intptr_t)member);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    fa_pool.helpers += !failed;
+    if (!failed) __atomic_store_n(&fa_pool.helpers, member, __ATOMIC_RELAXED);
     return !failed;
 }
 
@@ -156,6 +157,15 @@ static void fa_finish(void) {
         else if (look < FA_PATIENCE + FA_OFFERS) sched_yield();
         else nanosleep(&moment, NULL);
     }
+}
+
+static int fa_at_hand(void) {
+    /* Whether helpers look for work, or should be woken for a short call: one a moment ago wanted them too, as more may. */
+    static int64_t wanted;
+    int64_t now;
+    if (__atomic_load_n(&fa_pool.helpers, __ATOMIC_RELAXED) && !__atomic_load_n(&fa_helpers[1].asleep, __ATOMIC_RELAXED)) return 1;
+    now = fa_clock();
+    return now - __atomic_exchange_n(&wanted, now, __ATOMIC_RELAXED) < FA_MOMENT;
 }
 
 static int fa_share(fa_span function, void *context, ptrdiff_t n, ptrdiff_t piece, int team) {

@@ -7,10 +7,12 @@ cdef extern from "Python.h":
     int PyGILState_Check() noexcept nogil      # helpers may need the interpreter: NumPy holds it in loops of foreign dtypes
 
 cdef extern from "pool.h":
+    bint fa_at_hand() noexcept nogil
     bint fa_share(span_function function, void *context, Py_ssize_t n, Py_ssize_t piece, int team) noexcept nogil
 
 cdef enum:
     PIECES = 16     # for each thread of a call: who begins late, or is slower, leaves more to others
+    ASLEEP = 3      # times the work that a call needs, where helpers have to be woken up for it alone
 
 cdef int limit = 1            # threads a call may use
 cdef bint forked = False      # threads do not survive a fork: children run serially
@@ -30,6 +32,8 @@ cdef void run_spans(span_function function, void *context, Py_ssize_t n, Py_ssiz
     """Call `function` on spans that cover 0..n, each but the last a multiple of `grain`; in parallel where the work is worth it."""
     cdef int threads = team(nanoseconds)
     cdef Py_ssize_t piece
+    if threads > 1 and nanoseconds < 2 * ASLEEP * WORTH and not fa_at_hand():
+        threads = 1
     if threads > 1:
         piece = (n + threads * PIECES * grain - 1) // (threads * PIECES * grain) * grain
         if piece < n and not PyGILState_Check() and fa_share(function, context, n, piece, threads):
