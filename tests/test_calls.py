@@ -103,6 +103,20 @@ def test_the_dtype_of_the_first_array_is_that_of_the_result(op, backend):
 
 
 @every_map
+def test_a_python_number_beside_an_array_has_its_dtype(op, backend):
+    """As in NumPy; a NumPy number is an array of no dimensions."""
+    if len(op.inputs) < 2:
+        return
+    f = function(backend, op)
+    for dtype in DTYPES:
+        grad, saved = inputs(op, np.linspace(0, 1, 9).astype(dtype))
+        ones = np.ones_like(grad)
+        for one in (1, 1.0, True):
+            same(f(one, saved), f(ones, saved), f"{one!r} beside {dtype}")
+        same(f(np.float64(1), saved), f(ones.astype("f8"), saved), f"float64 beside {dtype}")
+
+
+@every_map
 def test_python_numbers_and_lists(op, backend):
     f = function(backend, op)
     numbers = [0.25, 0.5, 0.75]

@@ -50,10 +50,11 @@ cdef class MapFunction(Function):
         if self.numbers(params, values):
             params = [values[k] for k in range(self.params)]
         if not foreign(arrays):
+            first = next((k for k, a in enumerate(arrays) if type(a) not in (int, float, bool)), 0)     # Python's numbers have no say
             arrays = tuple([np.asanyarray(a) for a in arrays])
             dtype = None if "signature" in kwargs else kwargs.pop("dtype", None)
             if dtype is None and "signature" not in kwargs:
-                dtype = dtype_of(self, self.ufunc, arrays[0])   # the first array decides, whatever the others are
+                dtype = dtype_of(self, self.ufunc, arrays[first])   # the first array decides, whatever the others are
             if dtype is not None:
                 kwargs["signature"] = (dtype,) * self.arrays + (np.float64,) * self.params + (dtype,)
             params = [np.asarray(p, dtype=np.float64) for p in params]
