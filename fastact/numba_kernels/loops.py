@@ -28,7 +28,8 @@ def emit_each(routine, n, targets, f, operands):
     """Emit ``for i in range(n): targets[..][i] = f(*operands)`` at the end of a function."""
     builder, module = routine.builder, routine.builder.module
     loop, accesses = Distinct(module), Distinct(module)
-    loop.operands = (loop, module.add_metadata(["llvm.loop.parallel_accesses", accesses]))
+    side_by_side = module.add_metadata(["llvm.loop.interleave.count", ir.IntType(32)(2)])  # of long loops LLVM takes one vector alone
+    loop.operands = (loop, module.add_metadata(["llvm.loop.parallel_accesses", accesses]), side_by_side)
     before, body, after = builder.block, builder.append_basic_block("each"), builder.append_basic_block("each.end")
     builder.cbranch(builder.icmp_signed(">", n, n.type(0)), body, after)
     builder.position_at_end(body)
