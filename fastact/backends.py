@@ -342,6 +342,15 @@ def limit_threads(count):
 _use_threads(*_default_threads())
 
 
+def _after_fork():
+    threads.forget_helpers()
+    _use_threads(1, "a forked process, which computes on one thread until it sets another number")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def config():
     """What was chosen and why, as a dict."""
     label, reason = current()

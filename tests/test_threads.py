@@ -160,8 +160,14 @@ OS_FORK = """
 for _ in range(3):
     child = os.fork()
     if not child:
-        after = fa.gelu(x), fa.softmax(x), fa.mse_loss(x, x * 2)
-        os._exit(0 if all(np.array_equal(a, b) for a, b in zip(after, before)) else 9)
+        alone = fa.get_num_threads() == 1 and "fork" in fa.backends.config()["threads from"]
+        tasks, alike = [], True
+        for count in (1, 3):
+            fa.set_num_threads(count)
+            after = fa.gelu(x), fa.softmax(x), fa.mse_loss(x, x * 2)
+            alike = alike and all(np.array_equal(a, b) for a, b in zip(after, before))
+            tasks.append(len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else count)
+        os._exit(0 if alone and alike and tasks == [1, 3] else 9)
     assert os.waitpid(child, 0)[1] == 0
     assert np.array_equal(fa.gelu(x), before[0])
 """
@@ -176,7 +182,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 @pytest.mark.parametrize("backend", ["cython", "numba"])
 @pytest.mark.parametrize("way", [OS_FORK, POOL], ids=["os.fork", "multiprocessing"])
 def test_children_of_a_fork_compute(way, backend):
-    """Threads do not survive a fork: children run serially instead of waiting for ever."""
+    """Threads do not survive a fork: children run serially instead of waiting for ever, until they ask for threads of their own."""
     assert run_python(FORK.format(way=way), timeout=60, FASTACT_BACKEND=backend) == "fine"
 
 

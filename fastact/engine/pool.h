@@ -9,6 +9,7 @@ waits until each thread of its team has had a processor, up to some milliseconds
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 #ifdef __SSE2__
 #include <immintrin.h>
@@ -190,4 +191,12 @@ static int fa_share(fa_span function, void *context, ptrdiff_t n, ptrdiff_t piec
     fa_finish();
     pthread_mutex_unlock(&fa_pool.caller);
     return 1;
+}
+
+static void fa_forget(void) {
+    /* In the child of a fork, where no helper lives on and another thread may have held the pool: begin anew. */
+    static const pthread_mutex_t free_mutex = PTHREAD_MUTEX_INITIALIZER;
+    memset(&fa_pool, 0, sizeof fa_pool);
+    memset(fa_helpers, 0, sizeof fa_helpers);
+    fa_pool.caller = free_mutex;
 }

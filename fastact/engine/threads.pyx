@@ -1,13 +1,12 @@
 # cython: language_level=3, cdivision=True
 """The thread driver: how many threads a call gets, and into what pieces it is cut for them. `pool.h` holds the threads."""
 
-import os
-
 cdef extern from "Python.h":
     int PyGILState_Check() noexcept nogil      # helpers may need the interpreter: NumPy holds it in loops of foreign dtypes
 
 cdef extern from "pool.h":
     bint fa_at_hand() noexcept nogil
+    void fa_forget() noexcept nogil
     bint fa_share(span_function function, void *context, Py_ssize_t n, Py_ssize_t piece, int team) noexcept nogil
 
 cdef enum:
@@ -15,14 +14,13 @@ cdef enum:
     ASLEEP = 3      # times the work that a call needs, where helpers have to be woken up for it alone
 
 cdef int limit = 1            # threads a call may use
-cdef bint forked = False      # threads do not survive a fork: children run serially
 cdef double WORTH = 25000.0   # nanoseconds of work that pay for one more thread: about what it takes to wake it up
 
 
 cdef int team(double nanoseconds) noexcept nogil:
     """The number of threads for a call of so much work."""
     cdef int wanted
-    if limit <= 1 or forked or nanoseconds < 2 * WORTH:
+    if limit <= 1 or nanoseconds < 2 * WORTH:
         return 1
     wanted = <int>(nanoseconds / WORTH) if nanoseconds < 1000 * WORTH else 1000
     return limit if wanted > limit else wanted
@@ -52,10 +50,6 @@ def set_limit(int threads):
     limit = threads
 
 
-def _after_fork():
-    global forked
-    forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def forget_helpers():
+    """Start others when they are wanted: in the child of a fork, where threads do not live on."""
+    fa_forget()
