@@ -206,11 +206,11 @@ def test_warm_up_of_what_is_ready(backend):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("op", FORWARD_MAPS[::4], ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [op for k, op in enumerate(FORWARD_MAPS) if op.params or k % 4 == 0], ids=lambda op: op.name)
 def test_scalars_in_compiled_code(op, dtype):
-    """A user's own loop gives the bits of the kernels."""
+    """A user's own loop gives the bits of the kernels; parameters may be any numbers."""
     f = getattr(activations, op.name)
-    params = tuple(np.dtype(dtype).type(p.default) for p in op.params)
+    params = tuple(p.default for p in op.params)
 
     @numba.njit
     def loop(x, params):

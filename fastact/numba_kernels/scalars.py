@@ -235,9 +235,14 @@ def scalar(function):
     """Make a function callable in compiled code, where each call is compiled for float32 or float64 and inlined."""
 
     def define(typing, *kinds):
+        real = next((kind for kind in kinds if isinstance(kind, types.Float)), types.float64)  # the first number decides
+
         def result(values, *build):
-            given = [kind if isinstance(kind, types.Callable) else Number(kind, value) for kind, value in zip(kinds, values, strict=True)]
             translator = Translator(typing, *build)
+            given = [
+                kind if isinstance(kind, types.Callable) else translator.cast(Number(kind, value), real)
+                for kind, value in zip(kinds, values, strict=True)
+            ]
             return translator.packed(translator.inline(function, given))
 
         def codegen(context, builder, signature, values):
