@@ -15,9 +15,9 @@ COLUMNS = 6
 
 
 def activations():
-    """The forward operations of the page ``activations``, each once (an alias is the same entry)."""
+    """The elementwise functions, each once (an alias is the same entry)."""
     ops = {op.name: op for op in fa.ops.values()}
-    return [op for op in ops.values() if op.page == "activations" and not op.is_backward]
+    return [op for op in ops.values() if op.kind == "map" and not op.is_backward]
 
 
 def parameters(op):

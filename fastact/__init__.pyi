@@ -47,6 +47,57 @@ class _leaky_relu_backward(Function):
     def __call__(self, grad: ArrayLike, y: ArrayLike, /, negative_slope: float | NDArray[Any] = 0.01, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
 
 leaky_relu_backward: _leaky_relu_backward
+class _hard_sigmoid(Function):
+    ufunc: np.ufunc
+    def __call__(self, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+hard_sigmoid: _hard_sigmoid
+class _hard_sigmoid_backward(Function):
+    ufunc: np.ufunc
+    def __call__(self, grad: ArrayLike, y: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+hard_sigmoid_backward: _hard_sigmoid_backward
+class _hard_tanh(Function):
+    ufunc: np.ufunc
+    def __call__(self, x: ArrayLike, /, min_val: float | NDArray[Any] = -1.0, max_val: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+hard_tanh: _hard_tanh
+class _hard_tanh_backward(Function):
+    ufunc: np.ufunc
+    def __call__(self, grad: ArrayLike, y: ArrayLike, /, min_val: float | NDArray[Any] = -1.0, max_val: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+hard_tanh_backward: _hard_tanh_backward
+class _softsign(Function):
+    ufunc: np.ufunc
+    def __call__(self, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+softsign: _softsign
+class _softsign_backward(Function):
+    ufunc: np.ufunc
+    def __call__(self, grad: ArrayLike, y: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+softsign_backward: _softsign_backward
+class _hard_swish(Function):
+    ufunc: np.ufunc
+    def __call__(self, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+hard_swish: _hard_swish
+hard_silu: _hard_swish
+class _hard_swish_backward(Function):
+    ufunc: np.ufunc
+    def __call__(self, grad: ArrayLike, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+hard_swish_backward: _hard_swish_backward
+class _step(Function):
+    ufunc: np.ufunc
+    def __call__(self, x: ArrayLike, /, threshold: float | NDArray[Any] = 0.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+step: _step
+class _step_backward(Function):
+    ufunc: np.ufunc
+    def __call__(self, grad: ArrayLike, x: ArrayLike, /, threshold: float | NDArray[Any] = 0.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
+
+step_backward: _step_backward
 class _elu(Function):
     ufunc: np.ufunc
     def __call__(self, x: ArrayLike, /, alpha: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
@@ -99,26 +150,6 @@ class _tanh_backward(Function):
     def __call__(self, grad: ArrayLike, y: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
 
 tanh_backward: _tanh_backward
-class _hard_sigmoid(Function):
-    ufunc: np.ufunc
-    def __call__(self, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-hard_sigmoid: _hard_sigmoid
-class _hard_sigmoid_backward(Function):
-    ufunc: np.ufunc
-    def __call__(self, grad: ArrayLike, y: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-hard_sigmoid_backward: _hard_sigmoid_backward
-class _hard_tanh(Function):
-    ufunc: np.ufunc
-    def __call__(self, x: ArrayLike, /, min_val: float | NDArray[Any] = -1.0, max_val: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-hard_tanh: _hard_tanh
-class _hard_tanh_backward(Function):
-    ufunc: np.ufunc
-    def __call__(self, grad: ArrayLike, y: ArrayLike, /, min_val: float | NDArray[Any] = -1.0, max_val: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-hard_tanh_backward: _hard_tanh_backward
 class _softplus(Function):
     ufunc: np.ufunc
     def __call__(self, x: ArrayLike, /, beta: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
@@ -129,16 +160,6 @@ class _softplus_backward(Function):
     def __call__(self, grad: ArrayLike, y: ArrayLike, /, beta: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
 
 softplus_backward: _softplus_backward
-class _softsign(Function):
-    ufunc: np.ufunc
-    def __call__(self, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-softsign: _softsign
-class _softsign_backward(Function):
-    ufunc: np.ufunc
-    def __call__(self, grad: ArrayLike, y: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-softsign_backward: _softsign_backward
 class _silu(Function):
     ufunc: np.ufunc
     def __call__(self, x: ArrayLike, /, beta: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
@@ -150,17 +171,6 @@ class _silu_backward(Function):
     def __call__(self, grad: ArrayLike, x: ArrayLike, /, beta: float | NDArray[Any] = 1.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
 
 silu_backward: _silu_backward
-class _hard_swish(Function):
-    ufunc: np.ufunc
-    def __call__(self, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-hard_swish: _hard_swish
-hard_silu: _hard_swish
-class _hard_swish_backward(Function):
-    ufunc: np.ufunc
-    def __call__(self, grad: ArrayLike, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-hard_swish_backward: _hard_swish_backward
 class _gelu(Function):
     ufunc: np.ufunc
     def __call__(self, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
@@ -191,16 +201,6 @@ class _mish_backward(Function):
     def __call__(self, grad: ArrayLike, x: ArrayLike, /, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
 
 mish_backward: _mish_backward
-class _step(Function):
-    ufunc: np.ufunc
-    def __call__(self, x: ArrayLike, /, threshold: float | NDArray[Any] = 0.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-step: _step
-class _step_backward(Function):
-    ufunc: np.ufunc
-    def __call__(self, grad: ArrayLike, x: ArrayLike, /, threshold: float | NDArray[Any] = 0.0, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, where: ArrayLike = True, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...
-
-step_backward: _step_backward
 class _softmax(Function):
     ufunc: np.ufunc
     def __call__(self, x: ArrayLike, /, axis: int | tuple[int, ...] | None = -1, *, out: NDArray[Any] | tuple[NDArray[Any], ...] | None = None, dtype: DTypeLike | None = None, casting: str = "same_kind", order: str = "K") -> NDArray[Any]: ...

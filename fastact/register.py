@@ -10,7 +10,7 @@ import operator
 import re
 from typing import ClassVar
 
-__all__ = ["OPS", "Op", "Param", "Rule", "activation", "gate", "loss", "public_name", "public_ops", "rows"]
+__all__ = ["OPS", "Op", "Param", "Rule", "activation", "gate", "loss", "piecewise", "public_name", "public_ops", "rows"]
 
 OPS: dict[str, Op] = {}
 """Every operation by name, in the order of the pages: each forward is followed by its backward."""
@@ -63,7 +63,7 @@ class Op:
     Attributes
     ----------
     name, page : str
-        The public name and the page (activations, rows, gates, losses) on which every wing defines it.
+        The public name and the page (piecewise, activations, rows, gates, losses) on which every wing defines it.
     kind : str
         The shape of its computation, all the engine knows of it: ``map`` (elementwise), ``rows``, ``loss`` (elementwise, reduced),
         ``row_loss`` (one number a row), ``channels`` (elementwise with a weight per channel), ``pick`` (a row's maximum and its index).
@@ -174,6 +174,7 @@ def _page(page, default_kind):
     return decorator
 
 
+piecewise = _page("piecewise", "map")
 activation = _page("activations", "map")
 rows = _page("rows", "rows")
 gate = _page("gates", "channels")

@@ -155,7 +155,7 @@ def test_shapes_that_do_not_fit(op, backend):
         dtype = arguments[1].dtype
         given = [arguments[0], np.zeros(shape, dtype), *arguments[2:]]
         refuses(lambda given=given: f(*given, **options, **extra), ValueError, out=extra.get("out"))
-    if op.page != "activations" and op.kind != "rows":
+    if op.kind not in ("map", "rows"):
         given = [arguments[0], np.zeros((3, 5), arguments[1].dtype), *arguments[2:]]
         refuses(lambda: f(*given, **options), ValueError, public_name(op), "(3, 5)")
 
@@ -226,7 +226,7 @@ def test_parameters_that_break_a_rule(op, backend):
             shown = f"{rule.param}={values[rule.param]:g}"
             first = next(one.text for one in op.rules if not one.holds(values))  # nan breaks them all
             refuses(lambda v=values: f(*arguments, **v, **extra), ValueError, f.__name__, shown, first, op.instead, out=out)
-            if op.page == "activations":
+            if op.kind == "map":
                 refuses(lambda v=values: f(*arguments, *v.values(), **extra), ValueError, shown, out=out)
                 swapped = [a.astype(a.dtype.newbyteorder()) for a in arguments]
                 refuses(lambda v=values, s=swapped: f(*s, **v, **extra), ValueError, shown, out=out)

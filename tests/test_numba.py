@@ -11,7 +11,7 @@ from support import FORWARD_MAPS, ROOT, function, points, python, run_python, sa
 import fastact as fa
 
 numba = pytest.importorskip("numba")
-from fastact.numba_kernels import activations, machine_code  # noqa: E402
+from fastact.numba_kernels import kernels, machine_code  # noqa: E402
 from fastact.numba_kernels.bits import scalar  # noqa: E402
 from fastact.numba_kernels.compiler import object_code  # noqa: E402
 from fastact.numba_kernels.routines import routine  # noqa: E402
@@ -209,7 +209,7 @@ def test_warm_up_of_what_is_ready(backend):
 @pytest.mark.parametrize("op", [op for k, op in enumerate(FORWARD_MAPS) if op.params or k % 4 == 0], ids=lambda op: op.name)
 def test_scalars_in_compiled_code(op, dtype):
     """A user's own loop gives the bits of the kernels; parameters may be any numbers."""
-    f = getattr(activations, op.name)
+    f = kernels.find(op)
     params = tuple(p.default for p in op.params)
 
     @numba.njit

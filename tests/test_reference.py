@@ -18,7 +18,7 @@ Wide = np.longdouble
 EPS = float(np.finfo(Wide).eps)
 FORWARD = [op for op in OPS.values() if not op.is_backward]
 BACKWARD = [op for op in OPS.values() if op.is_backward]
-ACTIVATIONS = [op for op in FORWARD if op.page == "activations"]
+ACTIVATIONS = [op for op in FORWARD if op.kind == "map"]
 
 every = functools.partial(pytest.mark.parametrize, "op", ids=lambda op: op.name)
 

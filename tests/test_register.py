@@ -12,10 +12,11 @@ import pytest
 from support import OPS, SOURCE, every_op, levels, public_name
 
 import fastact as fa
+import fastact.reference
 from fastact import register
 from fastact.register import REQUIRED, Op, Param, Rule, public_ops
 
-PAGES = ("activations", "rows", "gates", "losses")
+PAGES = tuple(page.__name__.rpartition(".")[2] for page in fastact.reference.PAGES)
 
 
 @pytest.fixture

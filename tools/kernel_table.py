@@ -94,7 +94,8 @@ def check_pages(ops):
 
 def table(ops):
     """The text of the table."""
-    lines = ["# Written by tools/kernel_table.py from the register: do not edit.", ""]
+    pages = ", ".join(dict.fromkeys(op.page for op in ops.values()))
+    lines = ["# Written by tools/kernel_table.py from the register: do not edit.", "", f"from fastact.cython_kernels cimport {pages}", ""]
     entries = []
     for op in ops.values():
         roles = {}

@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True
-# The elementwise activations as scalars, each forward followed by its backward: grad times the derivative at the saved y or x.
+# The smooth activations as scalars, each forward followed by its backward: grad times the derivative at the saved y or x.
 # Long ones stand in two stages, which the loops of kernels.pxi run one after the other over a block: `_begin` gives two numbers, as a
 # rule the parts of an exponential, of which `_end` makes the result.
 # Branch-free; a nan input or saved value gives nan. Kinks and limits are those of the reference page.
@@ -10,24 +10,6 @@ from fastact.cython_kernels.primitives cimport (
     gelu_tanh_core, gelu_tanh_head, gelu_tanh_nearest, gelu_tanh_rest, log1p_exp_begin, log1p_exp_end, lowered, mills_base, mills_rest,
     minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_gate_ratio, raised_gauss, raised_parts, whole,
 )
-
-
-cdef inline real relu(real x) noexcept nogil:
-    return <real>0 if x <= <real>0 else x
-
-cdef inline real relu_backward(real grad, real y) noexcept nogil:
-    cdef real d
-    d = <real>1 if y > <real>0 else <real>0
-    return grad * (d if y == y else y)
-
-
-cdef inline real leaky_relu(real x, real negative_slope) noexcept nogil:
-    return x if x > <real>0 else x * negative_slope
-
-cdef inline real leaky_relu_backward(real grad, real y, real negative_slope) noexcept nogil:
-    cdef real d
-    d = <real>1 if y > <real>0 else negative_slope
-    return grad * (d if y == y else y)
 
 
 cdef inline real elu(real x, real alpha) noexcept nogil:
@@ -129,31 +111,6 @@ cdef inline real tanh_backward(real grad, real y) noexcept nogil:
     return grad * ((<real>1 - y) * (<real>1 + y))
 
 
-cdef inline real hard_sigmoid(real x) noexcept nogil:
-    cdef real y
-    y = (x + <real>3) * <real>0.16666666666666666
-    y = <real>0 if y < <real>0 else y
-    return <real>1 if y > <real>1 else y
-
-cdef inline real hard_sigmoid_backward(real grad, real y) noexcept nogil:
-    cdef real d
-    d = <real>0.16666666666666666 if y > <real>0 else <real>0
-    d = <real>0 if y >= <real>1 else d
-    return grad * (d if y == y else y)
-
-
-cdef inline real hard_tanh(real x, real min_val, real max_val) noexcept nogil:
-    cdef real y
-    y = min_val if x < min_val else x
-    return max_val if y > max_val else y
-
-cdef inline real hard_tanh_backward(real grad, real y, real min_val, real max_val) noexcept nogil:
-    cdef real d
-    d = <real>1 if y > min_val else <real>0
-    d = <real>0 if y >= max_val else d
-    return grad * (d if y == y else y)
-
-
 cdef inline void softplus_begin(real x, real beta, real *u, real *v) noexcept nogil:
     cdef real a, z
     a = at_most(magnitude(x), by_dtype(<real>110, <real>768) / beta)
@@ -173,17 +130,6 @@ cdef inline real softplus_backward(real grad, real y, real beta) noexcept nogil:
     cdef real z
     z = beta * -y
     return grad * (<real>0 - (expm1_ratio(z) if z < <real>0 else z))
-
-
-cdef inline real softsign(real x) noexcept nogil:
-    cdef real a
-    a = magnitude(x)
-    return with_sign(<real>1 if a > <real>1e18 else a / (<real>1 + a), x)
-
-cdef inline real softsign_backward(real grad, real y) noexcept nogil:
-    cdef real c
-    c = <real>1 - magnitude(y)
-    return grad * (c * c)
 
 
 cdef inline real silu_floor(real x, real b) noexcept nogil:
@@ -240,19 +186,6 @@ cdef inline real silu_backward(real grad, real x, real beta) noexcept nogil:
     cdef real u, v
     silu_backward_begin(grad, x, beta, &u, &v)
     return silu_backward_end(grad, x, beta, u, v)
-
-
-cdef inline real hard_swish(real x) noexcept nogil:
-    cdef real y
-    y = (x + <real>3) * <real>0.16666666666666666
-    y = x * (<real>1 if y > <real>1 else y)
-    return <real>-0.0 if x <= <real>-3 else y
-
-cdef inline real hard_swish_backward(real grad, real x) noexcept nogil:
-    cdef real d
-    d = (x + x + <real>3) * <real>0.16666666666666666
-    d = <real>0 if x <= <real>-3 else d
-    return grad * (<real>1 if x >= <real>3 else d)
 
 
 cdef inline real gelu(real x) noexcept nogil:
@@ -380,10 +313,3 @@ cdef inline real mish_backward(real grad, real x) noexcept nogil:
     cdef real u, v
     mish_backward_begin(grad, x, &u, &v)
     return mish_backward_end(grad, x, u, v)
-
-
-cdef inline real step(real x, real threshold) noexcept nogil:
-    return <real>1 if x >= threshold else (<real>0 if x < threshold else x)
-
-cdef inline real step_backward(real grad, real x, real threshold) noexcept nogil:
-    return grad * (<real>0 if x == x else x)

@@ -2,7 +2,6 @@
 # as a constant function pointer, which the compiler inlines; `table.pxi`, written by setup.py from the register, names one loop and one
 # scalar per operation. Kernels are serial and see contiguous data.
 
-from fastact.cython_kernels cimport activations, gates, losses, rows
 from fastact.cython_kernels.bits cimport bits32, bits64, from32, from64, u32, u64
 from fastact.cython_kernels.primitives cimport log1p, real, softmax_exp
 

@@ -1,4 +1,4 @@
-"""The elementwise activations as scalars, each forward followed by its backward: grad times the derivative at the saved y or x.
+"""The smooth activations as scalars, each forward followed by its backward: grad times the derivative at the saved y or x.
 
 Long ones stand in two stages, which the kernels run one after the other over a block: `_begin` gives two numbers, as a rule the parts
 of an exponential, of which `_end` makes the result.
@@ -38,28 +38,6 @@ from fastact.numba_kernels.primitives import (
     raised_parts,
     whole,
 )
-
-
-@scalar
-def relu(x):
-    return real(0) if x <= real(0) else x
-
-
-@scalar
-def relu_backward(grad, y):
-    d = real(1) if y > real(0) else real(0)
-    return grad * (d if y == y else y)
-
-
-@scalar
-def leaky_relu(x, negative_slope):
-    return x if x > real(0) else x * negative_slope
-
-
-@scalar
-def leaky_relu_backward(grad, y, negative_slope):
-    d = real(1) if y > real(0) else negative_slope
-    return grad * (d if y == y else y)
 
 
 @scalar
@@ -173,33 +151,6 @@ def tanh_backward(grad, y):
 
 
 @scalar
-def hard_sigmoid(x):
-    y = (x + real(3)) * real(0.16666666666666666)
-    y = real(0) if y < real(0) else y
-    return real(1) if y > real(1) else y
-
-
-@scalar
-def hard_sigmoid_backward(grad, y):
-    d = real(0.16666666666666666) if y > real(0) else real(0)
-    d = real(0) if y >= real(1) else d
-    return grad * (d if y == y else y)
-
-
-@scalar
-def hard_tanh(x, min_val, max_val):
-    y = min_val if x < min_val else x
-    return max_val if y > max_val else y
-
-
-@scalar
-def hard_tanh_backward(grad, y, min_val, max_val):
-    d = real(1) if y > min_val else real(0)
-    d = real(0) if y >= max_val else d
-    return grad * (d if y == y else y)
-
-
-@scalar
 def softplus_begin(x, beta):
     a = at_most(magnitude(x), real(110 if SINGLE else 768) / beta)
     z = beta * a
@@ -221,18 +172,6 @@ def softplus(x, beta):
 def softplus_backward(grad, y, beta):
     z = beta * -y
     return grad * (real(0) - (expm1_ratio(z) if z < real(0) else z))
-
-
-@scalar
-def softsign(x):
-    a = magnitude(x)
-    return with_sign(real(1) if a > real(1e18) else a / (real(1) + a), x)
-
-
-@scalar
-def softsign_backward(grad, y):
-    c = real(1) - magnitude(y)
-    return grad * (c * c)
 
 
 @scalar
@@ -296,20 +235,6 @@ def silu_backward_end(grad, x, beta, p, s):
 @scalar
 def silu_backward(grad, x, beta):
     return silu_backward_end(grad, x, beta, *silu_backward_begin(grad, x, beta))
-
-
-@scalar
-def hard_swish(x):
-    y = (x + real(3)) * real(0.16666666666666666)
-    y = x * (real(1) if y > real(1) else y)
-    return real(-0.0) if x <= real(-3) else y
-
-
-@scalar
-def hard_swish_backward(grad, x):
-    d = (x + x + real(3)) * real(0.16666666666666666)
-    d = real(0) if x <= real(-3) else d
-    return grad * (real(1) if x >= real(3) else d)
 
 
 @scalar
@@ -449,13 +374,3 @@ def mish_backward_end(grad, x, q, first):
 @scalar
 def mish_backward(grad, x):
     return mish_backward_end(grad, x, *mish_backward_begin(grad, x))
-
-
-@scalar
-def step(x, threshold):
-    return real(1) if x >= threshold else (real(0) if x < threshold else x)
-
-
-@scalar
-def step_backward(grad, x, threshold):
-    return grad * (real(0) if x == x else x)
