@@ -6,7 +6,7 @@
 
 from fastact.cython_kernels.bits cimport by_dtype, by_sign, flip, fma, fma64, head, magnitude, power, product_rest, real, with_sign
 from fastact.cython_kernels.primitives cimport (
-    at_least, at_most, clamp, exp_even, exp_odd, exp_parts, expm1_core, expm1_negative, expm1_ratio, gate_begin, gate_end,
+    at_least, at_most, clamp, exp_even_odd, exp_parts, expm1_core, expm1_negative, expm1_ratio, gate_begin, gate_end,
     gelu_tanh_core, gelu_tanh_head, gelu_tanh_nearest, gelu_tanh_rest, log1p_exp_begin, log1p_exp_end, lowered, mills_base, mills_rest,
     minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_gate_ratio, raised_gauss, raised_parts, whole,
 )
@@ -42,16 +42,14 @@ cdef inline void sigmoid_begin(real x, real *r, real *s) noexcept nogil:
         s[0] = power(t)
 
 cdef inline real sigmoid_end(real x, real r, real s) noexcept nogil:
-    # float32: c / (c + c e**-x); float64: (A + B) / ((A + B) + 2**n (A - B)), scaled down so that every subnormal result is reached.
-    cdef real v, num
+    # float32: c / (c + c e**-x); float64: (a + b) / ((a + b) + 2**n (a - b)), scaled down so that every subnormal result is reached.
+    cdef real a, b, num
     if real is float:
         return <real>5.960464477539063e-08 / (s + fma(r, s, <real>5.960464477539063e-08))
     else:
-        v = r * r
-        r = exp_odd(r, v)
-        v = exp_even(v)
-        num = (v + r) * <real>5.421010862427522e-20
-        return num / fma(s, v - r, num)
+        exp_even_odd(r, &a, &b)
+        num = (a + b) * <real>5.421010862427522e-20
+        return num / fma(s, a - b, num)
 
 cdef inline real sigmoid(real x) noexcept nogil:
     cdef real u, v
@@ -89,16 +87,14 @@ cdef inline void tanh_begin(real x, real *r, real *s) noexcept nogil:
     s[0] = power(t)
 
 cdef inline real tanh_end(real x, real r, real s) noexcept nogil:
-    # (1 - e) / (1 + e), e = e**(-2 abs(x)). float32: e = s + p s, which is rounded in neither; float64: e = s (A + B) / (A - B).
-    cdef real p, q, v, y
+    # (1 - e) / (1 + e), e = e**(-2 abs(x)). float32: e = s + p s, which is rounded in neither; float64: e = s (a + b) / (a - b).
+    cdef real p, a, b, y
     if real is float:
         p = expm1_core(r)
         y = fma(p, -s, <real>1 - s) / fma(p, s, <real>1 + s)
     else:
-        v = r * r
-        q = exp_odd(r, v)
-        p = exp_even(v)
-        y = fma64(-q, 1 + s, p * (1 - s)) / fma64(p, 1 + s, -q * (1 - s))
+        exp_even_odd(r, &a, &b)
+        y = fma64(-b, 1 + s, a * (1 - s)) / fma64(a, 1 + s, -b * (1 - s))
     y = with_sign(y, x)
     return y if x == x else x
 

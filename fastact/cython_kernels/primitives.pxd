@@ -3,7 +3,7 @@
 # Each states its domain and its largest error in ulp (float32 / float64). Compiled with -ffp-contract=off: fma alone fuses.
 
 from fastact.cython_kernels.bits cimport (
-    bits32, bits64, fma, fma32, fma64, from32, from64, fused32, head, i32, magnitude, min_i32, min_u32, power, power_half,
+    bits32, bits64, by_dtype, fma, fma32, fma64, from32, from64, fused32, head, i32, magnitude, min_i32, min_u32, power, power_half,
     power_rest, real, u32, u64,
 )
 
@@ -38,38 +38,25 @@ cdef inline real clamp(real x, real low, real high) noexcept nogil:
 
 cdef inline real nearest(real x, int k) noexcept nogil:
     # t: x log2(e) rounded to a whole n, plus the magic number whose power(t) is 2**(n + k).
-    if real is float:
-        return fma32(x, 1.4426950216293335, 12583039 + k)
-    else:
-        return fma64(x, 1.4426950408889634, 6755399441056767.0 + k)
+    return fma(x, by_dtype(<real>1.4426950216293335, <real>1.4426950408889634), by_dtype(<real>12583039, <real>6755399441056767) + k)
 
 cdef inline real whole(real t, int k) noexcept nogil:
     # The n of t = nearest(x, k).
-    if real is float:
-        return t - (<real>12583039 + k)
-    else:
-        return t - (6755399441056767.0 + k)
+    return t - (by_dtype(<real>12583039, <real>6755399441056767) + k)
 
 cdef inline real minus_ln2(real x, real n) noexcept nogil:
     # x - n ln 2, ln 2 in two parts; n times the first is exact, so v2 loses nothing.
-    if real is float:
-        return fma32(n, -1.428606765330187e-06, fma32(n, -0.693145751953125, x))
-    else:
-        return fma64(n, -5.497923018708371e-14, fma64(n, -0.6931471805598903, x))
+    x = fma(n, by_dtype(<real>-0.693145751953125, <real>-0.6931471805598903), x)
+    return fma(n, by_dtype(<real>-1.428606765330187e-06, <real>-5.497923018708371e-14), x)
 
 cdef inline real plus_ln2(real x, real n) noexcept nogil:
     # x + n ln 2 where x is the smaller: the small part is added first.
-    if real is float:
-        return fma32(n, 0.693145751953125, fma32(n, 1.428606765330187e-06, x))
-    else:
-        return fma64(n, 0.6931471805598903, fma64(n, 5.497923018708371e-14, x))
+    x = fma(n, by_dtype(<real>1.428606765330187e-06, <real>5.497923018708371e-14), x)
+    return fma(n, by_dtype(<real>0.693145751953125, <real>0.6931471805598903), x)
 
 cdef inline real minus_ln2_once(real x, real n) noexcept nogil:
     # x - n ln 2 by one constant: for results in which the error is multiplied by a small 2**n.
-    if real is float:
-        return fma32(n, -0.6931471824645996, x)
-    else:
-        return fma64(n, -0.6931471805599453, x)
+    return fma(n, by_dtype(<real>-0.6931471824645996, <real>-0.6931471805599453), x)
 
 cdef inline real raised(real y) noexcept nogil:
     # y * 2**64 (2**128): keeps what will be a subnormal result at full precision until its last operation.
@@ -121,19 +108,12 @@ cdef inline real exp_core(real r) noexcept nogil:
     else:
         return expm1_core(r)
 
-cdef inline real exp_even(real r2) noexcept nogil:
-    # A of e**r = (A + B) / (A - B), abs(r) <= 0.35, relative error 8e-18 (float64): for functions that divide anyway.
-    if real is float:
-        return fma32(0.17028197646141052, r2, 1.703125)
-    else:
-        return fma64(fma64(0.0016891463808611058, r2, 0.18923149305862608), r2, 1.703125)
-
-cdef inline real exp_odd(real r, real r2) noexcept nogil:
-    # B of the same.
-    if real is float:
-        return r * fma32(0.014177491888403893, r2, 0.8515625)
-    else:
-        return r * fma64(fma64(5.6281812909449294e-05, r2, 0.02365220486264734), r2, 0.8515625)
+cdef inline void exp_even_odd(real r, real *a, real *b) noexcept nogil:
+    # float64: e**r = (a + b) / (a - b), abs(r) <= 0.35, relative error 8e-18: for functions that divide anyway.
+    cdef real r2
+    r2 = r * r
+    b[0] = r * fma64(fma64(5.6281812909449294e-05, r2, 0.02365220486264734), r2, 0.8515625)
+    a[0] = fma64(fma64(0.0016891463808611058, r2, 0.18923149305862608), r2, 1.703125)
 
 cdef inline void exp_parts(real x, real low, int k, real *p, real *s) noexcept nogil:
     # p and s of 2**k e**(x - low) = s + p s; low corrects x, and s must be a normal number.
@@ -150,7 +130,7 @@ cdef inline real scaled_exp(real m, real x, real low, int k) noexcept nogil:
     return fma(p, s, s)
 
 cdef inline void raised_parts(real x, real low, real *p, real *s) noexcept nogil:
-    # Parts of raised(e**(x - low)), x in [-110, 0] / [-768, 0]: s + p s / s (A + B) / (A - B) at r = p.
+    # Parts of raised(e**(x - low)), x in [-110, 0] / [-768, 0]: s + p s / s (a + b) / (a - b) at r = p.
     cdef real t
     if real is float:
         exp_parts(x, low, 64, p, s)
@@ -168,7 +148,7 @@ cdef inline real raised_exp(real m, real x, real low) noexcept nogil:
 
 cdef inline real exp(real x) noexcept nogil:
     # e**x for every x, subnormal results included, scaled in two steps: polynomial / odd-even rational. 1.0 / 1.6 ulp.
-    cdef real t, r, p, s
+    cdef real t, p, s
     if real is float:
         x = clamp(x, <real>-104, <real>89)
         t = nearest(x, 127)
@@ -176,10 +156,8 @@ cdef inline real exp(real x) noexcept nogil:
     else:
         x = clamp(x, <real>-746, <real>710)
         t = nearest(x, 1023)
-        r = minus_ln2(x, whole(t, 1023))
-        p = r * r
-        s = exp_odd(r, p)
-        p = (s + s) / (exp_even(p) - s)
+        exp_even_odd(minus_ln2(x, whole(t, 1023)), &p, &s)
+        p = (s + s) / (p - s)
     s = power_half(t)
     return fma(p, s, s) * power_rest(t)
 
@@ -200,10 +178,7 @@ cdef inline real softmax_exp(real x) noexcept nogil:
 cdef inline real expm1(real x) noexcept nogil:
     # e**x - 1 for every x; 2**(n-1) and a last doubling reach the top of the range. 1.6 / 1.9 ulp.
     cdef real z, t, s, y
-    if real is float:
-        z = clamp(x, <real>-17.33, <real>89)
-    else:
-        z = clamp(x, <real>-37.5, <real>710)
+    z = clamp(x, by_dtype(<real>-17.33, <real>-37.5), by_dtype(<real>89, <real>710))
     t = nearest(z, -1)
     s = power(t)
     y = fma(expm1_core(minus_ln2(z, whole(t, -1))), s, s - <real>0.5)
@@ -212,10 +187,7 @@ cdef inline real expm1(real x) noexcept nogil:
 cdef inline real expm1_negative(real m, real x) noexcept nogil:
     # m (e**x - 1) for x <= 0, the largest part r m kept exact; what it returns for x > 0 or nan is to be discarded. 1.0 / 1.1 ulp.
     cdef real z, t, r, s, y
-    if real is float:
-        z = at_least(x, <real>-17.33)
-    else:
-        z = at_least(x, <real>-37.5)
+    z = at_least(x, by_dtype(<real>-17.33, <real>-37.5))
     t = nearest(z, 0)
     r = minus_ln2_once(z, whole(t, 0))
     s = m * power(t)
@@ -224,7 +196,7 @@ cdef inline real expm1_negative(real m, real x) noexcept nogil:
 
 cdef inline real expm1_ratio(real x) noexcept nogil:
     # e**x - 1 for x <= 0, as expm1_negative but in float64 by the odd-even rational, in .8 of the time. 1.0 / 2.6 ulp.
-    cdef real z, t, s, v, b
+    cdef real z, t, s, a, b
     if real is float:
         return expm1_negative(<real>1, x)
     else:
@@ -232,10 +204,8 @@ cdef inline real expm1_ratio(real x) noexcept nogil:
         t = nearest(z, 0)
         z = minus_ln2_once(z, whole(t, 0))
         s = power(t)
-        v = z * z
-        b = exp_odd(z, v)
-        v = exp_even(v)
-        return fma64(v, s - 1, b * (s + 1)) / (v - b)
+        exp_even_odd(z, &a, &b)
+        return fma64(a, s - 1, b * (s + 1)) / (a - b)
 
 
 # ---- log1p ----
@@ -281,15 +251,12 @@ cdef inline real log1p(real x) noexcept nogil:
 
 cdef inline real log1p_exp_begin(real a, real low) noexcept nogil:
     # What log1p_exp_end turns into log(1 + e**-(a + low)), 0 <= a <= 110 / 768: raised(e**-(a + low)) / the w of log1p_core.
-    cdef real q, r, t, e, w
+    cdef real q, t, e, w
     if real is float:
         return raised_exp(<real>1, -a, low)
     else:
         t = nearest(-a, 128)
-        r = minus_ln2(a, -whole(t, 128)) + low
-        e = r * r
-        w = exp_odd(r, e)
-        e = exp_even(e)
+        exp_even_odd(minus_ln2(a, -whole(t, 128)) + low, &e, &w)
         q = power(t) * (e - w)
         return q / fma(<real>0.5, q, raised(e + w))
 
@@ -318,24 +285,20 @@ cdef inline void gate_begin(real w, real low, real *r, real *s) noexcept nogil:
 
 cdef inline real gate_end(real x, real r, real s) noexcept nogil:
     # x / (1 + e**-(w + low)); only the last operation rounds a subnormal result. 2.0 / 2.7 ulp.
-    cdef real v, den
+    cdef real a, b, den
     if real is float:
         return x / (s + fma(r, s, <float>2.168404344971009e-19)) * <float>2.168404344971009e-19
     else:
-        v = r * r
-        r = exp_odd(r, v)
-        v = exp_even(v)
-        den = fma64(v, s + 4.909093465297727e-91, r * (4.909093465297727e-91 - s))
-        return fma64(x, v, x * r) / den * 4.909093465297727e-91
+        exp_even_odd(r, &a, &b)
+        den = fma64(a, s + 4.909093465297727e-91, b * (4.909093465297727e-91 - s))
+        return fma64(x, a, x * b) / den * 4.909093465297727e-91
 
 cdef inline real raised_gate_ratio(real r, real s) noexcept nogil:
     # float64: raised(q / (1 + q)), q = e**(x - low) by raised_parts. 2.3 ulp.
-    cdef real v, b
-    v = r * r
-    b = exp_odd(r, v)
-    v = exp_even(v)
-    s = s * (v + b)
-    return s / ((v - b) + lowered(s))
+    cdef real a, b
+    exp_even_odd(r, &a, &b)
+    s = s * (a + b)
+    return s / ((a - b) + lowered(s))
 
 cdef inline real gelu_tanh_nearest(real x, int k) noexcept nogil:
     # float32: t of nearest for -w / ln 2, w = x (k1 + k3 x**2) = 2 sqrt(2/pi) (x + 0.044715 x**3), for abs(x) <= 10.9.

@@ -11,8 +11,7 @@ from fastact.numba_kernels.primitives import (
     at_least,
     at_most,
     clamp,
-    exp_even,
-    exp_odd,
+    exp_even_odd,
     exp_parts,
     expm1_core,
     expm1_negative,
@@ -74,15 +73,13 @@ def sigmoid_begin(x):
 
 @scalar
 def sigmoid_end(x, r, s):
-    # float32: c / (c + c e**-x); float64: (A + B) / ((A + B) + 2**n (A - B)), scaled down so that every subnormal result is reached.
+    # float32: c / (c + c e**-x); float64: (a + b) / ((a + b) + 2**n (a - b)), scaled down so that every subnormal result is reached.
     if SINGLE:
         return real(5.960464477539063e-08) / (s + fma(r, s, real(5.960464477539063e-08)))
     else:
-        v = r * r
-        r = exp_odd(r, v)
-        v = exp_even(v)
-        num = (v + r) * real(5.421010862427522e-20)
-        return num / fma(s, v - r, num)
+        a, b = exp_even_odd(r)
+        num = (a + b) * real(5.421010862427522e-20)
+        return num / fma(s, a - b, num)
 
 
 @scalar
@@ -127,15 +124,13 @@ def tanh_begin(x):
 
 @scalar
 def tanh_end(x, r, s):
-    # (1 - e) / (1 + e), e = e**(-2 abs(x)). float32: e = s + p s, which is rounded in neither; float64: e = s (A + B) / (A - B).
+    # (1 - e) / (1 + e), e = e**(-2 abs(x)). float32: e = s + p s, which is rounded in neither; float64: e = s (a + b) / (a - b).
     if SINGLE:
         p = expm1_core(r)
         y = fma(p, -s, real(1) - s) / fma(p, s, real(1) + s)
     else:
-        v = r * r
-        q = exp_odd(r, v)
-        p = exp_even(v)
-        y = fma(-q, real(1) + s, p * (real(1) - s)) / fma(p, real(1) + s, -q * (real(1) - s))
+        a, b = exp_even_odd(r)
+        y = fma(-b, real(1) + s, a * (real(1) - s)) / fma(a, real(1) + s, -b * (real(1) - s))
     y = with_sign(y, x)
     return y if x == x else x
 

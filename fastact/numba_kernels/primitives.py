@@ -26,19 +26,13 @@ from fastact.numba_kernels.bits import (
 @scalar
 def at_least(x, low):
     # max(x, low) for low < 0, by the bit pattern in float32 (one instruction), where a negative nan becomes low.
-    if SINGLE:
-        return min_unsigned(x, low)
-    else:
-        return low if x < low else x
+    return min_unsigned(x, low) if SINGLE else (low if x < low else x)
 
 
 @scalar
 def at_most(x, high):
     # min(x, high) for high > 0, by the bit pattern in float32, where a positive nan becomes high.
-    if SINGLE:
-        return min_signed(x, high)
-    else:
-        return high if x > high else x
+    return min_signed(x, high) if SINGLE else (high if x > high else x)
 
 
 @scalar
@@ -57,37 +51,27 @@ def clamp(x, low, high):
 @scalar
 def nearest(x, k):
     # t: x log2(e) rounded to a whole n, plus the magic number whose power(t) is 2**(n + k).
-    if SINGLE:
-        return fma(x, real(1.4426950216293335), real(12583039 + k))
-    else:
-        return fma(x, real(1.4426950408889634), real(6755399441056767 + k))
+    return fma(x, real(1.4426950216293335 if SINGLE else 1.4426950408889634), real((12583039 if SINGLE else 6755399441056767) + k))
 
 
 @scalar
 def whole(t, k):
     # The n of t = nearest(x, k).
-    if SINGLE:
-        return t - real(12583039 + k)
-    else:
-        return t - real(6755399441056767 + k)
+    return t - real((12583039 if SINGLE else 6755399441056767) + k)
 
 
 @scalar
 def minus_ln2(x, n):
     # x - n ln 2, ln 2 in two parts; n times the first is exact, so v2 loses nothing.
-    if SINGLE:
-        return fma(n, real(-1.428606765330187e-06), fma(n, real(-0.693145751953125), x))
-    else:
-        return fma(n, real(-5.497923018708371e-14), fma(n, real(-0.6931471805598903), x))
+    x = fma(n, real(-0.693145751953125 if SINGLE else -0.6931471805598903), x)
+    return fma(n, real(-1.428606765330187e-06 if SINGLE else -5.497923018708371e-14), x)
 
 
 @scalar
 def plus_ln2(x, n):
     # x + n ln 2 where x is the smaller: the small part is added first.
-    if SINGLE:
-        return fma(n, real(0.693145751953125), fma(n, real(1.428606765330187e-06), x))
-    else:
-        return fma(n, real(0.6931471805598903), fma(n, real(5.497923018708371e-14), x))
+    x = fma(n, real(1.428606765330187e-06 if SINGLE else 5.497923018708371e-14), x)
+    return fma(n, real(0.693145751953125 if SINGLE else 0.6931471805598903), x)
 
 
 @scalar
@@ -149,21 +133,11 @@ def exp_core(r):
 
 
 @scalar
-def exp_even(r2):
-    # A of e**r = (A + B) / (A - B), abs(r) <= 0.35, relative error 8e-18 (float64): for functions that divide anyway.
-    if SINGLE:
-        return fma(real(0.17028197646141052), r2, real(1.703125))
-    else:
-        return fma(fma(real(0.0016891463808611058), r2, real(0.18923149305862608)), r2, real(1.703125))
-
-
-@scalar
-def exp_odd(r, r2):
-    # B of the same.
-    if SINGLE:
-        return r * fma(real(0.014177491888403893), r2, real(0.8515625))
-    else:
-        return r * fma(fma(real(5.6281812909449294e-05), r2, real(0.02365220486264734)), r2, real(0.8515625))
+def exp_even_odd(r):
+    # float64: a and b of e**r = (a + b) / (a - b), abs(r) <= 0.35, relative error 8e-18: for functions that divide anyway.
+    r2 = r * r
+    b = r * fma(fma(real(5.6281812909449294e-05), r2, real(0.02365220486264734)), r2, real(0.8515625))
+    return fma(fma(real(0.0016891463808611058), r2, real(0.18923149305862608)), r2, real(1.703125)), b
 
 
 @scalar
@@ -183,7 +157,7 @@ def scaled_exp(m, x, low, k):
 
 @scalar
 def raised_parts(x, low):
-    # Parts of raised(e**(x - low)), x in [-110, 0] / [-768, 0]: s + p s / s (A + B) / (A - B) at r = p.
+    # Parts of raised(e**(x - low)), x in [-110, 0] / [-768, 0]: s + p s / s (a + b) / (a - b) at r = p.
     if SINGLE:
         return exp_parts(x, low, 64)
     t = nearest(x, 128)
@@ -206,10 +180,8 @@ def exp(x):
     else:
         x = clamp(x, real(-746), real(710))
         t = nearest(x, 1023)
-        r = minus_ln2(x, whole(t, 1023))
-        p = r * r
-        s = exp_odd(r, p)
-        p = (s + s) / (exp_even(p) - s)
+        a, b = exp_even_odd(minus_ln2(x, whole(t, 1023)))
+        p = (b + b) / (a - b)
     s = power_half(t)
     return fma(p, s, s) * power_rest(t)
 
@@ -259,10 +231,8 @@ def expm1_ratio(x):
     t = nearest(z, 0)
     z = minus_ln2_once(z, whole(t, 0))
     s = power(t)
-    v = z * z
-    b = exp_odd(z, v)
-    v = exp_even(v)
-    return fma(v, s - real(1), b * (s + real(1))) / (v - b)
+    a, b = exp_even_odd(z)
+    return fma(a, s - real(1), b * (s + real(1))) / (a - b)
 
 
 # ---- log1p ----
@@ -311,10 +281,7 @@ def log1p_exp_begin(a, low):
         return raised_exp(real(1), -a, low)
     else:
         t = nearest(-a, 128)
-        r = minus_ln2(a, -whole(t, 128)) + low
-        e = r * r
-        w = exp_odd(r, e)
-        e = exp_even(e)
+        e, w = exp_even_odd(minus_ln2(a, -whole(t, 128)) + low)
         q = power(t) * (e - w)
         return q / fma(real(0.5), q, raised(e + w))
 
@@ -349,21 +316,17 @@ def gate_end(x, r, s):
     if SINGLE:
         return x / (s + fma(r, s, real(2.168404344971009e-19))) * real(2.168404344971009e-19)
     else:
-        v = r * r
-        r = exp_odd(r, v)
-        v = exp_even(v)
-        den = fma(v, s + real(4.909093465297727e-91), r * (real(4.909093465297727e-91) - s))
-        return fma(x, v, x * r) / den * real(4.909093465297727e-91)
+        a, b = exp_even_odd(r)
+        den = fma(a, s + real(4.909093465297727e-91), b * (real(4.909093465297727e-91) - s))
+        return fma(x, a, x * b) / den * real(4.909093465297727e-91)
 
 
 @scalar
 def raised_gate_ratio(r, s):
     # float64: raised(q / (1 + q)), q = e**(x - low) by raised_parts. 2.3 ulp.
-    v = r * r
-    b = exp_odd(r, v)
-    v = exp_even(v)
-    s = s * (v + b)
-    return s / ((v - b) + lowered(s))
+    a, b = exp_even_odd(r)
+    s = s * (a + b)
+    return s / ((a - b) + lowered(s))
 
 
 @scalar
