@@ -205,6 +205,14 @@ cdef class RowLossFunction(Function):
             target = target.astype(compute, copy=False) * weight.reshape([-1 if k == axis else 1 for k in range(len(shape))])
         return target
 
+    cdef tuple laid_out(self, object pred, object dtype, object dense, object into, int axis, bint whole, bint broadcast):
+        """The predictions and the dense weights as the kernels read them, as whole rows or as they stand, and where the gradient goes."""
+        if whole and axis != pred.ndim - 1:
+            pred = np.moveaxis(pred, axis, -1)
+            into = np.moveaxis(into, axis, -1) if into is not None else None
+            dense = np.moveaxis(dense, axis, -1) if dense is not None and not broadcast else dense
+        return ready(pred, dtype), ready(dense, dtype) if dense is not None else None, into
+
     cdef object compute(self, object pred, object dtype, cnp.ndarray labels, cnp.ndarray weight, double kept, object dense, object into,
                         int axis, double z_loss, double scale):
         """Run the kernel on rows side by side, where the axis of classes is an inner one, or on whole rows; gives the values in double."""
@@ -213,20 +221,13 @@ cdef class RowLossFunction(Function):
         cdef cnp.ndarray values = np.empty(pred.size // classes)
         cdef bint broadcast = dense is not None and labels is not None      # the same weights for all rows
         cdef bint beside = inner >= BESIDE and not broadcast and is_ready(pred, dtype)
-        cdef cnp.ndarray rows, weights = None, work = None
-        if axis == pred.ndim - 1 or beside:
-            rows = ready(pred, dtype)
-            target = into
-            weights = ready(dense, dtype) if dense is not None else None
-        else:
-            inner = 1
-            rows = ready(np.moveaxis(pred, axis, -1), dtype)
-            target = np.moveaxis(into, axis, -1) if into is not None else None
-            weights = ready(dense if broadcast else np.moveaxis(dense, axis, -1), dtype) if dense is not None else None
+        cdef cnp.ndarray rows, weights, work = None
+        inner = inner if beside else 1
+        rows, weights, into = self.laid_out(pred, dtype, dense, into, axis, not beside, broadcast)
         if into is not None:
-            work = target if usable(target, rows, weights) else np.empty_like(rows)
+            work = into if usable(into, rows, weights) else np.empty_like(rows)
         lay_out(&call.rows, DOUBLE if dtype == np.float64 else SINGLE, classes, inner)
-        call.rows.stride = inner if beside else 1
+        call.rows.stride = inner
         call.packed = not beside and classes < LINE and values.shape[0] > 1
         call.kernel = <loss_kernel>self.kernel(call.rows.dtype, COLUMNS if beside or call.packed else ROWS)
         call.rows.data = [NULL, <char *>cnp.PyArray_DATA(rows), NULL, NULL]
@@ -247,9 +248,9 @@ cdef class RowLossFunction(Function):
         with nogil:
             run_spans(row_loss_span, &call, values.shape[0], TOGETHER if beside or classes < LINE else 1,
                       values.shape[0] * classes * self.cost * (2 if call.rows.dtype == DOUBLE else 1))
-        if work is not None and work is not target:
+        if work is not None and work is not into:
             with np.errstate(all="ignore"):     # a gradient too small or large for half precision is rounded, silently
-                np.copyto(target, work, casting="same_kind")
+                np.copyto(into, work, casting="same_kind")
         return values
 
 

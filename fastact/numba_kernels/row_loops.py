@@ -47,6 +47,15 @@ def row_excesses(term, y, x, n, count, tops, excess):
 
 
 @routine
+def measure_rows(term, x, n, left, tops, excess):
+    """The maxima and the sums without them of as many rows as go through a pass together, and how many these are."""
+    count = rows_at_once(x[0], n, left)
+    row_tops(x, n, count, tops)
+    row_excesses(term, null(x), x, n, count, tops, excess)
+    return count
+
+
+@routine
 def store_row(term, y, x, top, n):
     """Store the terms of a row; their sum."""
     total = rest = 0.0
@@ -92,9 +101,7 @@ def shift_rows(term, sum_up, finish):
         tops, excess = stack(x[0], ROWS), stack(x[0], ROWS)
         j = 0
         while j < width:
-            count = rows_at_once(x[0], n, width - j)
-            row_tops(offset(x, j * n), n, count, tops)
-            row_excesses(term, null(x), offset(x, j * n), n, count, tops, excess)
+            count = measure_rows(term, offset(x, j * n), n, width - j, tops, excess)
             each(count, excess, sum_up, tops, excess)
             for k in range(j, j + count):
                 each(n, offset(y, k * n), finish, offset(x, k * n), tops[k - j], excess[k - j])
@@ -110,9 +117,7 @@ def reduce_rows(term, finish):
         tops, excess = stack(x[0], ROWS), stack(x[0], ROWS)
         j = 0
         while j < width:
-            count = rows_at_once(x[0], n, width - j)
-            row_tops(offset(x, j * n), n, count, tops)
-            row_excesses(term, null(x), offset(x, j * n), n, count, tops, excess)
+            count = measure_rows(term, offset(x, j * n), n, width - j, tops, excess)
             each(count, offset(y, j), finish, tops, excess)
             j += count
 
