@@ -177,7 +177,8 @@ def column_excess(term, y, x, n, width, stride, top, excess):
     lanes, terms, few = stack(x[0], SUMS), stack(x[0], RUN), stack(x[0], RUN)
     total, rest, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS), stack(0.0, COLUMNS)
     step, ahead = step_of(n, width, stride), fetched(n, width, stride)
-    clear_sums(total, rest, lanes, width, lanes_used(n, 0))
+    each(width, total, same, 0.0)
+    each(width, rest, same, 0.0)
     each(width, ties, same, 0.0)
     for start in range(0, n, BLOCK):
         stop = start + BLOCK if n - start > BLOCK else n
