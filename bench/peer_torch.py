@@ -39,11 +39,21 @@ class Torch(peers.Library):
     def read(self, result):
         if isinstance(result, (tuple, list)):
             return tuple(map(self.read, result))
-        return result if isinstance(result, np.ndarray) else result.detach().numpy()
+        if isinstance(result, np.ndarray):
+            return result
+        result = result.detach()
+        if result.dtype == self.torch.bfloat16:
+            return result.view(self.torch.int16).numpy().view("bfloat16")
+        return result.numpy()
+
+    def tensor(self, array):
+        """An array as a tensor in the same memory."""
+        if array.dtype.name == "bfloat16":
+            return self.torch.from_numpy(array.view(np.int16)).view(self.torch.bfloat16)
+        return self.torch.from_numpy(array)
 
     def tensors(self, arrays):
-        """The arrays as tensors in the same memory."""
-        return list(map(self.torch.from_numpy, arrays))
+        return list(map(self.tensor, arrays))
 
     def ways(self, op, dtype, axis):
         if op.page == "losses" and op.is_backward:
@@ -64,7 +74,7 @@ class Torch(peers.Library):
                 yield peers.Way(label, make, hows, context=self.torch.inference_mode)
 
     def named(self, function, more, keywords, takes_out, arrays, out):
-        into = {"out": self.torch.from_numpy(out)} if out is not None and takes_out else {}
+        into = {"out": self.tensor(out)} if out is not None and takes_out else {}
         return functools.partial(function, *self.tensors(arrays), *more, **keywords, **into)
 
     # ---- ATen, by its schemas ----
@@ -115,7 +125,7 @@ class Torch(peers.Library):
                         yield peers.Way(str(overload), make, hows, reads_x, self.torch.inference_mode)
 
     def by_schema(self, bound, output, arrays, out):
-        return bound(*self.tensors(arrays), **({output: self.torch.from_numpy(out)} if output else {}))
+        return bound(*self.tensors(arrays), **({output: self.tensor(out)} if output else {}))
 
     # ---- gradients ----
 

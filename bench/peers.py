@@ -42,6 +42,7 @@ FLAGS = ({}, {"approximate": "none"}, {"approximate": "tanh"}, {"approximate": T
 """Keywords that choose among functions of the same name."""
 
 SAMPLE, TOLERANCE = 600, {"rtol": 1e-3, "atol": 1e-5}
+HALF_TOLERANCE = {"float16": {"rtol": 1e-2, "atol": 1e-2}, "bfloat16": {"rtol": 5e-2, "atol": 5e-2}}
 NEW, OUT, IN_PLACE = "new", "out", "in place"
 
 
@@ -291,7 +292,7 @@ def agrees(source, way, how, op, dtype, axis):
 
 def close(got, should, dtype):
     right = got.dtype == dtype or got.dtype.kind in "iu" or got.ndim == 0
-    return bool(right and got.shape == should.shape and np.allclose(got, should.astype(float), **TOLERANCE))
+    return bool(right and got.shape == should.shape and np.allclose(got.astype(float), should.astype(float), **HALF_TOLERANCE.get(dtype, TOLERANCE)))
 
 
 def evaluate(op, name, arrays, x=None, axis=-1):

@@ -19,6 +19,7 @@ cdef extern from "sums.h" nogil:
 
 cdef enum:
     BLOCK = 512     # elements packed at a time: four buffers of doubles are 16 KiB of stack
+    HALVES = 1024   # elements of half precision packed at a time: as many bytes
 
 ctypedef fused word:
     unsigned short
@@ -53,8 +54,8 @@ cdef inline void put(char *data, Py_ssize_t step, const word *block, Py_ssize_t 
 
 
 cdef void gather(void *block, const char *data, Py_ssize_t step, Py_ssize_t n, int dtype) noexcept nogil:
-    """Bring up to 512 half-precision elements, or any number of others, into a contiguous block of the computing type."""
-    cdef unsigned short halves[BLOCK]
+    """Bring elements into a contiguous block of the computing type; at most 1024 of half precision that do not follow one another."""
+    cdef unsigned short halves[HALVES]
     if dtype == DOUBLE:
         take(<unsigned long long *>block, data, step, n)
     elif dtype == SINGLE:
@@ -70,8 +71,8 @@ cdef void gather(void *block, const char *data, Py_ssize_t step, Py_ssize_t n, i
 
 
 cdef void scatter(char *data, Py_ssize_t step, const void *block, Py_ssize_t n, int dtype) noexcept nogil:
-    """Write a block of the computing type to where it belongs; at most 512 elements for half precision."""
-    cdef unsigned short halves[BLOCK]
+    """Write a block of the computing type to where it belongs; at most 1024 elements of half precision, unless they follow one another."""
+    cdef unsigned short halves[HALVES]
     cdef unsigned short *packed = <unsigned short *>data
     if step != 2:
         packed = halves
@@ -117,20 +118,23 @@ cdef void map_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept no
     cdef float room[MAX_PARAMS]
     cdef void *at[4]
     cdef void *p = params_of(call, room)
-    cdef Py_ssize_t n = BLOCK if stop - start > BLOCK else stop - start, head, k, ready = 0
+    cdef Py_ssize_t block = BLOCK if call.dtype >= SINGLE else HALVES, n, head, k, ready = 0
     for k in range(call.inputs + 1):
         ready += direct(call, k)
     if ready == call.inputs + 1:
+        block = stop - start
+    n = block if block < stop - start else stop - start
+    if ready == call.inputs + 1:
         head = before_line(call, start)
-        n = head if 0 < head < stop - start else stop - start
+        n = head if 0 < head < n else n
     while start < stop:
         bring(at, call, start, n, buffers)
-        at[0] = <void *>(call.data[0] + start * call.steps[0]) if direct(call, 0) else <void *>buffers
+        at[0] = <void *>(call.data[0] + start * call.steps[0]) if direct(call, 0) else (<void *>buffers if direct(call, 1) else at[1])
         call.kernel(at[0], at[1], at[2], at[3], p, n)
         if not direct(call, 0):
-            scatter(call.data[0] + start * call.steps[0], call.steps[0], buffers, n, call.dtype)
+            scatter(call.data[0] + start * call.steps[0], call.steps[0], at[0], n, call.dtype)
         start += n
-        n = stop - start if ready == call.inputs + 1 or stop - start < BLOCK else BLOCK
+        n = block if block < stop - start else stop - start
 
 
 cdef void run_map(MapCall *call, Py_ssize_t n, double cost) noexcept nogil:

@@ -39,9 +39,17 @@ static void fa_to_half_plain(uint16_t *y, const float *x, Py_ssize_t n) { for (P
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define FA_V3 __attribute__((target("avx2,f16c")))
+enum { FA_LINE = 32 };      /* numbers of 16 bits in a cache line, converted in one turn of a loop */
+
+/* Blocks follow one another: while one is computed, the next, n numbers further on, is on its way from memory. */
+#define FA_FETCH_NEXT(x, n) _mm_prefetch((const char *)((x) + (n)), _MM_HINT_T0)
+
 FA_V3 static void fa_from_half_v3(float *y, const uint16_t *x, Py_ssize_t n) {
     Py_ssize_t i = 0;
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+    for (; i + FA_LINE <= n; i += FA_LINE) {
+        FA_FETCH_NEXT(x + i, n);
+        for (Py_ssize_t j = i; j < i + FA_LINE; j += 8) _mm256_storeu_ps(y + j, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + j))));
+    }
     for (; i < n; i++) y[i] = _cvtsh_ss(x[i]);
 }
 FA_V3 static void fa_to_half_v3(uint16_t *y, const float *x, Py_ssize_t n) {
@@ -49,8 +57,44 @@ FA_V3 static void fa_to_half_v3(uint16_t *y, const float *x, Py_ssize_t n) {
     for (; i + 8 <= n; i += 8) _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
     for (; i < n; i++) y[i] = (uint16_t)_cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
 }
-FA_V3 static void fa_from_brain_v3(float *y, const uint16_t *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_from_brain1(x[i]); }
-FA_V3 static void fa_to_brain_v3(uint16_t *y, const float *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_to_brain1(x[i]); }
+
+/* Zeros below each number make a float of it; the quarters are exchanged first, since unpacking works within halves of a vector. */
+FA_V3 static void fa_from_brain_v3(float *y, const uint16_t *x, Py_ssize_t n) {
+    const __m256i zero = _mm256_setzero_si256();
+    Py_ssize_t i = 0;
+    for (; i + FA_LINE <= n; i += FA_LINE) {
+        FA_FETCH_NEXT(x + i, n);
+        for (Py_ssize_t j = i; j < i + FA_LINE; j += 16) {
+            __m256i h = _mm256_permute4x64_epi64(_mm256_loadu_si256((const __m256i *)(x + j)), 0xd8);
+            _mm256_storeu_si256((__m256i *)(y + j), _mm256_unpacklo_epi16(zero, h));
+            _mm256_storeu_si256((__m256i *)(y + j + 8), _mm256_unpackhi_epi16(zero, h));
+        }
+    }
+    for (; i < n; i++) y[i] = fa_from_brain1(x[i]);
+}
+
+/* The bits of floats other than nan, rounded to their upper half. */
+FA_V3 static inline __m256i fa_upper(__m256 x) {
+    __m256i b = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(b, 16), _mm256_set1_epi32(1));
+    return _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(b, _mm256_set1_epi32(0x7fff)), odd), 16);
+}
+FA_V3 static inline void fa_store_upper(uint16_t *y, __m256i a, __m256i b) {
+    _mm256_storeu_si256((__m256i *)y, _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8));
+}
+FA_V3 static void fa_to_brain_v3(uint16_t *y, const float *x, Py_ssize_t n) {
+    Py_ssize_t i = 0;
+    for (; i + FA_LINE <= n; i += FA_LINE) {
+        __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + i + 8), c = _mm256_loadu_ps(x + i + 16), d = _mm256_loadu_ps(x + i + 24);
+        __m256 nan = _mm256_or_ps(_mm256_cmp_ps(a, b, _CMP_UNORD_Q), _mm256_cmp_ps(c, d, _CMP_UNORD_Q));
+        if (_mm256_movemask_ps(nan)) {      /* seldom: so the others need not choose between two results */
+            for (int j = 0; j < FA_LINE; j++) y[i + j] = fa_to_brain1(x[i + j]);
+            continue;
+        }
+        fa_store_upper(y + i, fa_upper(a), fa_upper(b));
+        fa_store_upper(y + i + 16, fa_upper(c), fa_upper(d));
+    }
+    for (; i < n; i++) y[i] = fa_to_brain1(x[i]);
+}
 #endif
 
 static void fa_from_brain_plain(float *y, const uint16_t *x, Py_ssize_t n) { for (Py_ssize_t i = 0; i < n; i++) y[i] = fa_from_brain1(x[i]); }
