@@ -12,7 +12,8 @@ cdef extern from "transpose.h" nogil:
     void fa_transpose_d(double *to, Py_ssize_t to_step, const double *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
 
 cdef enum:
-    PIECE = 512     # half-precision rows are converted in pieces of this length
+    PIECE = 1024    # the longest run of half precision that `gather` takes from strided memory
+    ROOM = 2048     # elements of rows that are buffered together, so that a kernel can take them side by side
 
 cdef enum:          # how rows come to a kernel
     WHOLE           # as they are, one after another
@@ -111,28 +112,39 @@ cdef inline void transpose(floating *to, Py_ssize_t to_step, const floating *sou
         fa_transpose_d(to, to_step, source, from_step, rows, columns)
 
 
+cdef inline bint one_run(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, Py_ssize_t n) noexcept nogil:
+    """Whether `width` rows of n elements follow one another, and are few enough to be converted at once."""
+    return even_step(call, k, row, width) == n * itemsize(call.dtype) and (n == 1 or call.core[k] == itemsize(call.dtype)) and n <= SHORT
+
+
 cdef inline void pack_rows(floating *block, RowCall *call, int k, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
     """Bring `width` rows of operand k side by side: at once where they are whole and evenly spaced, else one by one."""
     cdef Py_ssize_t j, n = call.n if call.has_core[k] else 1, step = even_step(call, k, row, width)
-    cdef floating line[LINE]
+    cdef floating lines[SHORT * TOGETHER]
     if call.dtype >= SINGLE and step % sizeof(floating) == 0 and step and (n == 1 or call.core[k] == sizeof(floating)):
         transpose(block, TOGETHER, <const floating *>place(call, k, row), step // <Py_ssize_t>sizeof(floating), width, n)
-        return
-    for j in range(width):
-        gather(line, place(call, k, row + j), call.core[k], n, call.dtype)
-        transpose(block + j, TOGETHER, line, n, 1, n)
+    elif one_run(call, k, row, width, n):
+        gather(lines, place(call, k, row), itemsize(call.dtype), width * n, call.dtype)
+        transpose(block, TOGETHER, lines, n, width, n)
+    else:
+        for j in range(width):
+            gather(lines, place(call, k, row + j), call.core[k], n, call.dtype)
+            transpose(block + j, TOGETHER, lines, n, 1, n)
 
 
 cdef inline void unpack_rows(const floating *block, RowCall *call, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
     """Put the results of `width` rows back from their columns."""
     cdef Py_ssize_t j, n = call.n if call.has_core[0] else 1, step = even_step(call, 0, row, width)
-    cdef floating line[LINE]
+    cdef floating lines[SHORT * TOGETHER]
     if call.dtype >= SINGLE and step % sizeof(floating) == 0 and step and (n == 1 or call.core[0] == sizeof(floating)):
         transpose(<floating *>place(call, 0, row), step // <Py_ssize_t>sizeof(floating), block, TOGETHER, n, width)
-        return
-    for j in range(width):
-        transpose(line, n, block + j, TOGETHER, n, 1)
-        scatter(place(call, 0, row + j), call.core[0], line, n, call.dtype)
+    elif one_run(call, 0, row, width, n):
+        transpose(lines, n, block, TOGETHER, n, width)
+        scatter(place(call, 0, row), itemsize(call.dtype), lines, width * n, call.dtype)
+    else:
+        for j in range(width):
+            transpose(lines, n, block + j, TOGETHER, n, 1)
+            scatter(place(call, 0, row + j), call.core[0], lines, n, call.dtype)
 
 
 cdef void pack(void *block, RowCall *call, int k, Py_ssize_t row, Py_ssize_t width) noexcept nogil:
@@ -165,48 +177,55 @@ cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept
         start += width
 
 
-cdef inline void copy_row(RowCall *call, int k, Py_ssize_t row, char *buffer, bint back) noexcept nogil:
-    """Bring one operand's row to a contiguous buffer of the computing type, or back."""
-    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
-    cdef Py_ssize_t i, count, n = call.n if call.has_core[k] else 1
-    cdef char *data = place(call, k, row)
+cdef inline void copy_run(RowCall *call, char *data, Py_ssize_t step, char *buffer, Py_ssize_t n, bint back) noexcept nogil:
+    """Bring elements at even steps to a buffer of the computing type, or back."""
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4, i, count
     for i from 0 <= i < n by PIECE:
         count = PIECE if n - i > PIECE else n - i
         if back:
-            scatter(data + i * call.core[k], call.core[k], buffer + i * size, count, call.dtype)
+            scatter(data + i * step, step, buffer + i * size, count, call.dtype)
         else:
-            gather(buffer + i * size, data + i * call.core[k], call.core[k], count, call.dtype)
+            gather(buffer + i * size, data + i * step, step, count, call.dtype)
+
+
+cdef inline void copy_rows(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, char *buffer, bint back) noexcept nogil:
+    """Bring `width` rows of one operand to a buffer where they follow one another, or back; as one run where they are one."""
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4, n = call.n if call.has_core[k] else 1, step = even_step(call, k, row, width), j
+    if n == 1 and step:
+        copy_run(call, place(call, k, row), step, buffer, width, back)
+    elif step and step == n * call.core[k]:
+        copy_run(call, place(call, k, row), call.core[k], buffer, width * n, back)
+    else:
+        for j in range(width):
+            copy_run(call, place(call, k, row + j), call.core[k], buffer + j * n * size, n, back)
 
 
 cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Long rows that are neither whole nor side by side: one at a time through buffers; out shares the first row's buffer."""
-    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4
-    cdef double scalars[4]
+    """Rows that are neither whole nor side by side: as many as fit into buffers; out shares the first rows' buffer."""
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4, most = max(1, min(ROOM // call.n, stop - start)), row, width, used = 0
     cdef char *buffers
     cdef void *at[4]
-    cdef Py_ssize_t row, used = 0
     cdef int k, first = 0
-    for k in range(1, call.operands):
-        used += call.has_core[k]
-    buffers = <char *>malloc(used * call.n * size)
+    for k in range(4):
+        at[k] = NULL
+    for k in range(call.operands):
+        used += call.n if call.has_core[k] else 1
+    buffers = <char *>malloc(used * most * size)
     if buffers is NULL:
         call.failed = True
         return
     used = 0
-    for k in range(4):
-        at[k] = NULL
     for k in range(1, call.operands):
-        at[k] = &scalars[k]
-        if call.has_core[k]:
-            at[k] = buffers + used * call.n * size
-            used += 1
-            first = first or k
-    at[0] = at[first] if call.has_core[0] else <void *>&scalars[0]
-    for row in range(start, stop):
+        at[k] = buffers + used * most * size
+        used += call.n if call.has_core[k] else 1
+        first = first or (k if call.has_core[k] else 0)
+    at[0] = at[first] if call.has_core[0] else buffers + used * most * size
+    for row from start <= row < stop by most:
+        width = most if most < stop - row else stop - row
         for k in range(1, call.operands):
-            copy_row(call, k, row, <char *>at[k], False)
-        call.kernel(at[0], at[1], at[2], at[3], call.n, 1, 1)
-        copy_row(call, 0, row, <char *>at[0], True)
+            copy_rows(call, k, row, width, <char *>at[k], False)
+        call.kernel(at[0], at[1], at[2], at[3], call.n, width, 1)
+        copy_rows(call, 0, row, width, <char *>at[0], True)
     free(buffers)
 
 

@@ -5,10 +5,10 @@ from cpython.object cimport PyObject
 
 cimport numpy as cnp
 
-from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
+from fastact.engine.blocks cimport DOUBLE, itemsize
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, plain,
-    read_axis, read_options, slow, slow_call, tidy, vectorcall,
+    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output,
+    read_axis, read_options, slow, slow_call, tidy, tidy_dtype, vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
@@ -227,7 +227,10 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     cdef RowCall call
     cdef cnp.ndarray x, out = None
     cdef int k
-    if not read_options(&options, args, count, self.arrays, names) or options.keepdims is not NULL or not plain(args[self.model]):
+    if not read_options(&options, args, count, self.arrays, names) or options.keepdims is not NULL:
+        return slow(self, args, count, names)
+    call.dtype = tidy_dtype(args[self.model], self.brain)
+    if call.dtype < 0:
         return slow(self, args, count, names)
     x = <cnp.ndarray>args[self.model]
     axis = -1 if options.axis is NULL and self.default_axis is None else read_axis(options.axis, -1, cnp.PyArray_NDIM(x))
@@ -235,7 +238,6 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
         out = rows_output(self, options.out, args, x)
     if out is None:
         return slow(self, args, count, names)
-    call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
     lay_out(&call, self, x, axis)
     call.data[0] = <char *>cnp.PyArray_DATA(out)
     for k in range(self.arrays):
@@ -258,7 +260,7 @@ cdef cnp.ndarray reduction_output(PyObject *given, cnp.ndarray x, Py_ssize_t axi
             ndim += 1
     if given == NONE:
         return cnp.PyArray_EMPTY(ndim, dims, cnp.PyArray_TYPE(x), 0)
-    if not plain(given):
+    if not tidy(given):
         return None
     out = <cnp.ndarray>given
     if cnp.PyArray_TYPE(out) != cnp.PyArray_TYPE(x) or cnp.PyArray_NDIM(out) != ndim or not cnp.PyArray_ISWRITEABLE(out):
@@ -277,7 +279,10 @@ cdef object direct_reduction(object callable, PyObject *const *args, size_t narg
     cdef RowCall call
     cdef cnp.ndarray x, out = None
     cdef bint keepdims, known
-    if not read_options(&options, args, count, 1, names) or not plain(args[0]) or cnp.PyArray_SIZE(<cnp.ndarray>args[0]) == 0:
+    if not read_options(&options, args, count, 1, names):
+        return slow(self, args, count, names)
+    call.dtype = tidy_dtype(args[0], self.brain)
+    if call.dtype < 0 or cnp.PyArray_SIZE(<cnp.ndarray>args[0]) == 0:
         return slow(self, args, count, names)
     x = <cnp.ndarray>args[0]
     keepdims = options.keepdims == Py_True
@@ -288,7 +293,6 @@ cdef object direct_reduction(object callable, PyObject *const *args, size_t narg
         out = reduction_output(options.out, x, axis, keepdims)
     if out is None:
         return slow(self, args, count, names)
-    call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
     lay_out(&call, self, x, axis if axis >= 0 else cnp.PyArray_NDIM(x) - 1)
     if axis < 0:
         call.n = cnp.PyArray_SIZE(x)
