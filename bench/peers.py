@@ -292,7 +292,8 @@ def agrees(source, way, how, op, dtype, axis):
 
 def close(got, should, dtype):
     right = got.dtype == dtype or got.dtype.kind in "iu" or got.ndim == 0
-    return bool(right and got.shape == should.shape and np.allclose(got.astype(float), should.astype(float), **HALF_TOLERANCE.get(dtype, TOLERANCE)))
+    near = HALF_TOLERANCE.get(dtype, TOLERANCE)
+    return bool(right and got.shape == should.shape and np.allclose(got.astype(float), should.astype(float), **near))
 
 
 def evaluate(op, name, arrays, x=None, axis=-1):
@@ -344,7 +345,7 @@ def contenders(op, name, arrays, x=None, axis=-1):
 
     Where something writes to prepared memory, ways that make a new array are left out.
     """
-    dtype = next(a.dtype.name for a in arrays if a.dtype.kind == "f")
+    dtype = next(a.dtype.name for a in arrays if a.dtype.kind in "fV")
     ways = believed(op, name, dtype, axis) or ()
     prepared = any(how == OUT for _, how in ways)
     return [Peer(library(name), way, how, op, arrays, x, axis) for way, how in ways if how != NEW or not prepared]

@@ -1,4 +1,4 @@
-"""bfloat16 arrays of ml_dtypes: computed in float32 and rounded once, in place, by loops registered when the dtype is first met."""
+"""bfloat16 arrays of ml_dtypes, and float16 beside them: computed in float32 and rounded once, in place, by every kind of function."""
 
 import subprocess
 import sys
@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import fastact as fa
+from fastact import measure
+from fastact.register import public_name
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 EVERY = np.arange(65536, dtype=np.uint16).view(BF16)
@@ -44,6 +46,92 @@ def test_rows(op, shape, axis):
     result = f(x, axis=axis)
     assert result.dtype == BF16
     np.testing.assert_array_equal(bits(result), bits(f(x.astype(np.float32), axis=axis).astype(BF16)))
+
+
+@pytest.mark.parametrize("length", [*range(68), 1023, 1024, 1025, 2049])
+def test_lengths_and_a_nan_anywhere(length):
+    """Numbers are rounded 32 at a time, in another way where a nan is among them."""
+    x = np.random.default_rng(length).standard_normal(length + 1).astype(np.float32).astype(BF16)[1:]
+    for place in [None, *range(0, length, 7)]:
+        y = x.copy()
+        if place is not None:
+            y[place] = np.nan
+        np.testing.assert_array_equal(bits(fa.silu(y)), bits(fa.silu(y.astype(np.float32)).astype(BF16)))
+
+
+KINDS = ("loss", "row_loss", "channels", "pick")
+
+
+def parts(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+@pytest.mark.parametrize("op", [op for op in fa.ops.values() if op.kind in KINDS], ids=public_name)
+@pytest.mark.parametrize("backend", ["cython", "numba", "numpy"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(30, 4), (3, 700)])
+def test_the_other_kinds_compute_in_float32_and_round_once(op, backend, dtype, shape):
+    f = measure.call(fa.get_backend(backend), op)
+    arrays = measure.arguments(op, shape, dtype, np.random.default_rng(0))
+    keywords = measure.options(op, shape)
+    wide = [a.astype(np.float32) if a.dtype == np.dtype(dtype) else a for a in arrays]
+    wanted = parts(f(*wide, **keywords))
+    apart = [a if a.ndim < 2 else np.asfortranarray(a) for a in arrays]
+    for given in (arrays, apart):
+        for got, should in zip(parts(f(*given, **keywords)), wanted, strict=True):
+            if np.ndim(should) and should.dtype.kind == "f":
+                assert got.dtype == np.dtype(dtype)
+                np.testing.assert_array_equal(got.view(np.uint16), should.astype(dtype).view(np.uint16))
+            else:       # indices, and the value of a loss
+                assert got.dtype == should.dtype
+                np.testing.assert_array_equal(got, should)
+
+
+@pytest.mark.parametrize("op", [op for op in fa.ops.values() if op.page == "losses" and op.is_backward], ids=public_name)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_gradient_of_a_loss_takes_the_place_of_the_predictions(op, dtype):
+    f = measure.call(fa, op)
+    pred, target = measure.arguments(op, (30, 200), dtype, np.random.default_rng(0))
+    value, grad = f(pred, target)
+    again, into = f(pred, target, out=pred)
+    assert into is pred
+    assert value == again
+    np.testing.assert_array_equal(pred.view(np.uint16), grad.view(np.uint16))
+    none, _ = f(grad, target, reduction="none")
+    assert none.dtype == (np.float32 if op.kind == "row_loss" else np.dtype(dtype))
+    with pytest.raises(TypeError, match="out has dtype float32"):
+        f(pred, target, out=np.zeros(pred.shape, np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_prelu_in_place(dtype):
+    grad, x, weight = measure.arguments(fa.ops["prelu_backward"], (40, 100), dtype, np.random.default_rng(0))
+    y, (dx, dweight) = fa.prelu(x, weight), fa.prelu_backward(grad, x, weight)
+    assert fa.prelu_backward(grad, x, weight, out=grad)[0] is grad
+    np.testing.assert_array_equal(grad.view(np.uint16), dx.view(np.uint16))
+    assert dweight.dtype == np.dtype(dtype)
+    assert fa.prelu(x, weight, out=x) is x
+    np.testing.assert_array_equal(x.view(np.uint16), y.view(np.uint16))
+
+
+@pytest.mark.parametrize("op", [op for op in fa.ops.values() if op.kind == "rows"], ids=public_name)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(1, 5), (70, 5), (130, 47), (130, 48), (21, 128), (5, 1000), (3, 2500)])
+def test_rows_that_follow_one_another_and_others(op, dtype, shape):
+    """Rows of half precision are computed as many together as a buffer takes, with the bits of float32, rounded."""
+    f = getattr(fa, op.name)
+    arrays = measure.arguments(op, shape, dtype, np.random.default_rng(0))
+    wanted = f(*[a.astype(np.float32) for a in arrays], axis=-1).astype(dtype)
+    for given in (arrays, [np.asfortranarray(a) for a in arrays], [np.repeat(a, 2, 0)[::2] for a in arrays]):
+        np.testing.assert_array_equal(f(*given, axis=-1).view(np.uint16), wanted.view(np.uint16))
+    if wanted.shape == arrays[0].shape:
+        assert f(*arrays, axis=-1, out=arrays[0]) is arrays[0]
+        np.testing.assert_array_equal(arrays[0].view(np.uint16), wanted.view(np.uint16))
+
+
+def test_what_else_ml_dtypes_brings_is_refused():
+    with pytest.raises(TypeError, match="pred has dtype float8"):
+        fa.mse_loss(np.ones(3, ml_dtypes.float8_e4m3fn), np.ones(3))
 
 
 def test_it_is_not_imported():

@@ -91,7 +91,12 @@ cdef int inherit_doc(type cls) except -1
 cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1
 cdef int only_known(str name, dict kwargs, tuple known) except -1
 cdef object real_dtype(object array)
+cdef bint is_brain(object dtype)
+cdef int dtype_number(object dtype)
+cdef object computing(object dtype)
 cdef bint is_ready(object array, object dtype)
 cdef object ready(object array, object dtype)
+cdef int put(object out, object result) except -1
+cdef object rounded(object result, object dtype)
 cdef bint foreign(tuple arrays)
 cdef int check_out(str name, object out, list inputs=*) except -1

@@ -5,6 +5,8 @@ from cpython.object cimport PyObject, PyTypeObject
 
 cimport numpy as cnp
 
+from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, gather, scatter
+
 import numpy as np
 
 cdef extern from "Python.h":
@@ -26,6 +28,7 @@ cdef PyObject *KEEPDIMS = <PyObject *>"keepdims"
 
 PLAIN_RULE = np.ndarray.__array_ufunc__
 SCALAR_RULE = getattr(np.generic, "__array_ufunc__", PLAIN_RULE)
+cdef object FLOAT = np.dtype(np.float32)
 HALVES = {"b1": np.float16, "i1": np.float16, "u1": np.float16, "i2": np.float32, "u2": np.float32}
 
 
@@ -109,7 +112,22 @@ cdef object real_dtype(object array):
         return dtype.newbyteorder("=")
     if dtype.kind in "biu":
         return np.dtype(HALVES.get(f"{dtype.kind}{dtype.itemsize}", np.float64))
-    return None
+    return dtype if is_brain(dtype) else None
+
+
+cdef bint is_brain(object dtype):
+    """bfloat16, by its name: the package that brings it is not ours to import."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
+cdef int dtype_number(object dtype):
+    """The engine's number of a floating dtype."""
+    return {"e": HALF, "f": SINGLE, "d": DOUBLE}.get(dtype.char, BRAIN)
+
+
+cdef object computing(object dtype):
+    """The dtype that kernels compute in for arrays of a floating dtype."""
+    return FLOAT if dtype.itemsize == 2 else dtype
 
 
 cdef bint is_ready(object array, object dtype):
@@ -119,10 +137,35 @@ cdef bint is_ready(object array, object dtype):
 
 cdef object ready(object array, object dtype):
     """The array as kernels need it: itself where it is so already, else a copy."""
+    cdef cnp.ndarray wide
     if is_ready(array, dtype):
         return array
+    if dtype == FLOAT and array.dtype.itemsize == 2 and array.dtype.kind in "fV" and is_ready(array, array.dtype):
+        wide = np.empty(array.shape, FLOAT)
+        gather(cnp.PyArray_DATA(wide), cnp.PyArray_BYTES(<cnp.ndarray>array), 2, array.size, dtype_number(array.dtype))
+        return wide
     with np.errstate(all="ignore"):     # casting may overflow
         return np.require(array, dtype, "CAE")
+
+
+cdef int put(object out, object result) except -1:
+    """Copy a result to where it is wanted, rounded to the dtype there, silently."""
+    cdef object dtype = out.dtype
+    if result.dtype == FLOAT and dtype.itemsize == 2 and is_ready(out, dtype) and is_ready(result, FLOAT):
+        scatter(cnp.PyArray_BYTES(<cnp.ndarray>out), 2, cnp.PyArray_DATA(<cnp.ndarray>result), out.size, dtype_number(dtype))
+        return 0
+    with np.errstate(all="ignore"):
+        np.copyto(out, result, casting="same_kind")
+    return 0
+
+
+cdef object rounded(object result, object dtype):
+    """A new result in the dtype of the function: itself, or a copy of half precision."""
+    if result.dtype == dtype:
+        return result
+    out = np.empty(result.shape, dtype)
+    put(out, result)
+    return out
 
 
 cdef bint foreign(tuple arrays):

@@ -6,14 +6,14 @@ from cpython.object cimport PyObject
 cimport numpy as cnp
 from cython cimport floating
 
-from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, itemsize, map_kernel
+from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, gather, itemsize, map_kernel, scatter
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, plain, read_axis,
-    read_options, ready, slow, vectorcall,
+    Options, PyVectorcall_NARGS, alike, check_out, computing, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, put,
+    read_axis, read_options, ready, rounded, slow, tidy, tidy_dtype, vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
-from fastact.engine.ufuncs cimport UFUNC_OPTIONS, make_ufunc
+from fastact.engine.ufuncs cimport UFUNC_OPTIONS, dtype_of, make_ufunc
 
 import math
 import operator
@@ -35,7 +35,8 @@ cdef enum:
 cdef struct ChannelCall:
     map_kernel kernel
     map_kernel terms            # of the gradient of the weight
-    int dtype
+    int dtype                   # that the kernel computes in
+    int stored                  # of the arrays: half precision, or the same
     bint single                 # there is but one weight
     char *out
     char *grad
@@ -73,19 +74,22 @@ cdef class ChannelFunction(Function):
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
             weight = self.aligned(np.asarray(args[1]), x, axis)
             if not foreign((x,)) and kwargs.get("dtype") is None:
-                kwargs["dtype"] = check_dtype(self.__name__, "x", x)
+                check_dtype(self.__name__, "x", x)
+                kwargs["dtype"] = dtype_of(self, self.ufunc, x)
             with np.errstate(all="ignore"):     # casting may overflow
                 return self.ufunc(x, weight, **kwargs)
         grad, x, weight = [np.asarray(a) for a in args]
-        dtype = [check_dtype(self.__name__, name, array) for name, array in zip(self.op.inputs, (grad, x, weight))][0]
+        for name, array in zip(self.op.inputs, (grad, x, weight)):
+            check_dtype(self.__name__, name, array)
+        dtype = dtype_of(self, self.ufunc, grad)
         if grad.shape != x.shape:
             raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
         aligned = self.aligned(weight, x, axis)
         kwargs["dtype"] = dtype if kwargs.get("dtype") is None else kwargs["dtype"]
         inner = math.prod(x.shape[aligned.shape.index(aligned.size) + 1:]) if aligned.size > 1 else x.size
-        sums = self.sums_of(ready(grad, dtype), ready(x, dtype), aligned.size, inner)
+        sums = self.sums_of(ready(ready(grad, dtype), computing(dtype)), ready(ready(x, dtype), computing(dtype)), aligned.size, inner)
+        dweight = narrowed(sums, dtype).reshape(weight.shape)
         with np.errstate(all="ignore"):
-            dweight = sums.astype(dtype).reshape(weight.shape)
             return self.ufunc(grad, x, aligned, **kwargs), dweight
 
     cdef object aligned(self, object weight, object x, object axis):
@@ -101,10 +105,8 @@ cdef class ChannelFunction(Function):
         return weight.reshape([-1 if k == axis else 1 for k in range(x.ndim)])
 
     cdef object sums_of(self, cnp.ndarray grad, cnp.ndarray x, Py_ssize_t channels, Py_ssize_t inner):
-        """The gradient of each weight, in double, from arrays in C order of the dtype of the function."""
+        """The gradient of each weight, in double, from arrays as kernels need them."""
         cdef ChannelCall call
-        if x.dtype == np.float16:
-            grad, x = grad.astype(np.float32), x.astype(np.float32)
         call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
         call.out, call.channels, call.inner = NULL, channels, inner
         return self.gradient(&call, grad, x)
@@ -152,12 +154,16 @@ cdef void channel_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcep
     """Elements start..stop, in pieces along which a line of weights holds: one channel's weight, or those of all channels in turn."""
     cdef ChannelCall *call = <ChannelCall *>context
     cdef Py_ssize_t size = itemsize(call.dtype), channel = -1, now = 0, left, n
-    cdef Py_ssize_t period = call.channels if call.inner == 1 else 1, length = period
+    cdef Py_ssize_t period = call.channels if call.inner == 1 else 1, length = period, step = itemsize(call.stored), most = stop - start
     cdef double room[PIECE]
+    cdef float block[PIECE]
     cdef char *line = call.weight
+    cdef char *weights
     if period < PIECE:
         line = <char *>room
         length = PIECE // period * period if call.inner == 1 else min(PIECE, call.inner)
+    if call.stored != call.dtype:
+        most = PIECE
     while start < stop:
         left = length - start % length if call.inner == 1 else call.inner - start % call.inner
         now = 0 if call.inner == 1 else start // call.inner % call.channels
@@ -167,8 +173,14 @@ cdef void channel_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcep
             else:
                 repeat(<float *>line, <float *>call.weight + now, period, length)
             channel = now
-        n = min(min(left, length), stop - start)
-        call.kernel(call.out + start * size, call.x + start * size, line + (start % length * size if call.inner == 1 else 0), NULL, NULL, n)
+        n = min(min(left, length), min(most, stop - start))
+        weights = line + (start % length * size if call.inner == 1 else 0)
+        if call.stored == call.dtype:
+            call.kernel(call.out + start * size, call.x + start * size, weights, NULL, NULL, n)
+        else:
+            gather(block, call.x + start * step, step, n, call.stored)
+            call.kernel(block, block, weights, NULL, NULL, n)
+            scatter(call.out + start * step, step, block, n, call.stored)
         start += n
 
 
@@ -263,26 +275,40 @@ cdef void gradient_span(void *context, Py_ssize_t first, Py_ssize_t last) noexce
         gradient_runs(call, start + first * call.inner, min(start + last * call.inner, call.n))
 
 
-cdef bint read_channels(ChannelFunction self, ChannelCall *call, cnp.ndarray x, PyObject *given, PyObject *axis_given) except -1:
-    """Which weight belongs to which element of a plain array; False where that is not for the direct path."""
+cdef cnp.ndarray narrowed(cnp.ndarray sums, object dtype):
+    """Sums in double, rounded to the computing type and then to the dtype of the arrays."""
+    cdef cnp.ndarray narrow
+    cdef Py_ssize_t k
+    if dtype.itemsize == 8:
+        return sums
+    narrow = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(sums), cnp.NPY_FLOAT, 0)
+    for k in range(cnp.PyArray_DIM(sums, 0)):
+        (<float *>cnp.PyArray_DATA(narrow))[k] = <float>(<double *>cnp.PyArray_DATA(sums))[k]
+    return rounded(narrow, dtype)
+
+
+cdef cnp.ndarray read_channels(ChannelFunction self, ChannelCall *call, cnp.ndarray x, PyObject *given, PyObject *axis_given):
+    """The weights in the computing type, and which belongs to which element of a tidy array; None where that is not for the direct path."""
     cdef Py_ssize_t axis = 0
     cdef cnp.ndarray weight
     cdef int k
-    if not plain(given):
-        return False
+    if not tidy(given):
+        return None
     weight = <cnp.ndarray>given
     if cnp.PyArray_NDIM(x) > 1:
         axis = read_axis(axis_given, self.default_axis, cnp.PyArray_NDIM(x))
     if cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(weight) or cnp.PyArray_NDIM(weight) != 1 or axis < 0:
-        return False
+        return None
     call.channels, call.inner = cnp.PyArray_DIM(weight, 0), 1
     if cnp.PyArray_SIZE(x) == 0 or (call.channels != 1 and call.channels != cnp.PyArray_DIM(x, <int>axis)):
-        return False
+        return None
     for k in range(<int>axis + 1, cnp.PyArray_NDIM(x) if call.channels > 1 else 0):
         call.inner *= cnp.PyArray_DIM(x, k)
-    call.dtype = DOUBLE if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else SINGLE
+    call.stored = tidy_dtype(<PyObject *>x, self.brain)
+    call.dtype = call.stored if call.stored >= SINGLE else SINGLE
+    weight = ready(weight, computing(weight.dtype)) if call.stored != call.dtype else weight
     call.weight = <char *>cnp.PyArray_DATA(weight)
-    return True
+    return weight
 
 
 cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
@@ -291,11 +317,12 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), n
     cdef Options options
     cdef ChannelCall call
-    cdef cnp.ndarray x, out
-    if not read_options(&options, args, count, 2, names) or options.keepdims is not NULL or not plain(args[0]):
+    cdef cnp.ndarray x, out, weight
+    if not read_options(&options, args, count, 2, names) or options.keepdims is not NULL or tidy_dtype(args[0], self.brain) < 0:
         return slow(self, args, count, names)
     x = <cnp.ndarray>args[0]
-    if not read_channels(self, &call, x, args[1], options.axis):
+    weight = read_channels(self, &call, x, args[1], options.axis)
+    if weight is None:
         return slow(self, args, count, names)
     n = cnp.PyArray_SIZE(x)
     out = output(options.out, args, 1)
@@ -314,28 +341,29 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
 cdef object direct_backward(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
     """The same for the backward pass: both gradients while a piece of the arrays is in the nearest cache."""
     cdef ChannelFunction self = <ChannelFunction>callable
-    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), k
-    cdef cnp.npy_intp channels
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
     cdef Options options
     cdef ChannelCall call
-    cdef cnp.ndarray x, out, sums, narrow
-    if not read_options(&options, args, count, 3, names) or options.keepdims is not NULL or not plain(args[1]):
+    cdef cnp.ndarray x, grad, out, weight, sums
+    cdef object dtype
+    if not read_options(&options, args, count, 3, names) or options.keepdims is not NULL or tidy_dtype(args[1], self.brain) < 0:
         return slow(self, args, count, names)
     x = <cnp.ndarray>args[1]
-    if not alike(args[0], x) or not read_channels(self, &call, x, args[2], options.axis):
+    weight = read_channels(self, &call, x, args[2], options.axis) if alike(args[0], x) else None
+    if weight is None:
         return slow(self, args, count, names)
     out = output(options.out, args, 2)
     if out is None or not disjoint(out, <cnp.ndarray>args[2]):
         return slow(self, args, count, names)
-    call.out = <char *>cnp.PyArray_DATA(out)
-    channels = call.channels
-    sums = self.gradient(&call, <cnp.ndarray>args[0], x)
-    if call.dtype == DOUBLE:
-        return out, sums
-    narrow = cnp.PyArray_EMPTY(1, &channels, cnp.NPY_FLOAT, 0)
-    for k in range(channels):
-        (<float *>cnp.PyArray_DATA(narrow))[k] = <float>call.sums[k]
-    return out, narrow
+    grad, dtype = <cnp.ndarray>args[0], x.dtype
+    if call.stored == call.dtype:
+        call.out = <char *>cnp.PyArray_DATA(out)
+        return out, narrowed(self.gradient(&call, grad, x), dtype)
+    grad = ready(grad, computing(dtype))        # a copy, which the gradient overwrites
+    call.out = <char *>cnp.PyArray_DATA(grad)
+    sums = self.gradient(&call, grad, ready(x, computing(dtype)))
+    put(out, grad)
+    return out, narrowed(sums, dtype)
 
 
 def take_axis(Function self, tuple args, dict kwargs):

@@ -5,8 +5,8 @@ from libc.stdlib cimport free, malloc
 
 cimport numpy as cnp
 
-from fastact.engine.blocks cimport DOUBLE, HALF, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, run_map, sum_map
-from fastact.engine.calls cimport check_out, inherit_doc, only_known, ready, real_dtype
+from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, MapCall, itemsize, map_kernel, run_map, sum_map
+from fastact.engine.calls cimport check_out, dtype_number, inherit_doc, only_known, ready, real_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -54,7 +54,7 @@ def check_dtype(str name, str argument, object array):
     """The floating dtype an argument computes in, or TypeError."""
     dtype = real_dtype(array)
     if dtype is None:
-        raise TypeError(f"{name}: {argument} has dtype {array.dtype}; float16, float32, float64, integers or bool are required")
+        raise TypeError(f"{name}: {argument} has dtype {array.dtype}; float16, bfloat16, float32, float64, integers or bool are required")
     return dtype
 
 
@@ -102,7 +102,7 @@ cdef class LossFunction(Function):
         """Run the kernels on contiguous arrays; the gradient goes through a copy where `out` is not contiguous or overlaps in part."""
         cdef LossCall call
         cdef Py_ssize_t n = cnp.PyArray_SIZE(pred)
-        cdef int dtype = {"e": HALF, "f": SINGLE, "d": DOUBLE}[pred.dtype.char]
+        cdef int dtype = dtype_number(pred.dtype)
         cdef cnp.ndarray work = None
         describe(&call.value, dtype, pred, target, params)
         call.n = n

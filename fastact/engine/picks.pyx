@@ -8,8 +8,8 @@ from libc.string cimport memcmp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
-    Options, Py_TYPE, PyLong_AsSsize_t, PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, disjoint, inherit_doc,
-    install_vectorcall, is_ready, only_known, plain, read_axis, read_options, ready, slow, vectorcall,
+    Options, Py_TYPE, PyLong_AsSsize_t, PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, computing, disjoint,
+    inherit_doc, install_vectorcall, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport COLUMNS, ROWS
@@ -132,15 +132,15 @@ cdef class PickFunction(Function):
             raise ValueError(f"{self.__name__}: x has shape {x.shape}, no piece along axis {axis}; at least one is required")
         if out is not None and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(f"{self.__name__}: out={out!r}; a tuple of two arrays, (value, which), is required")
-        wide = ready(x, np.float32 if dtype == np.float16 else dtype)
+        wide = ready(x, computing(dtype))
         if out is None:
             value, which = self.pick(wide, axis, NONE, NONE)
-            return value.astype(dtype, copy=False), which
+            return rounded(value, dtype), which
         model = x[(slice(None),) * axis + (0,)]
         into = gradient_target(self.__name__, out[0], model, dtype), gradient_target(self.__name__, out[1], model, np.dtype(np.intp))
         if self.pick(wide, axis, <PyObject *>into[0], <PyObject *>into[1]) is None:
             for given, result in zip(into, self.pick(wide, axis, NONE, NONE)):
-                np.copyto(given, result, casting="same_kind")
+                put(given, result)
         return into
 
     cdef object pick(self, cnp.ndarray x, int axis, PyObject *given, PyObject *given_which):
@@ -169,13 +169,13 @@ cdef class PickFunction(Function):
         if which.size and not (0 <= which.min() and which.max() < count):
             raise ValueError(f"{self.__name__}: which holds {which.min()} to {which.max()}; 0 to pieces - 1 = {count - 1} is required")
         axis = normalize_axis_index(axis, grad.ndim + 1, self.__name__)
-        grad, which = ready(grad, np.float32 if dtype == np.float16 else dtype), ready(which, np.intp)
+        grad, which = ready(grad, computing(dtype)), ready(which, np.intp)
         if out is None:
-            return self.place(grad, which, count, axis, NONE).astype(dtype, copy=False)
+            return rounded(self.place(grad, which, count, axis, NONE), dtype)
         shape = grad.shape[:axis] + (count,) + grad.shape[axis:]
         into = gradient_target(self.__name__, out, np.broadcast_to(dtype.type(0), shape), dtype)
         if self.place(grad, which, count, axis, <PyObject *>into) is None:
-            np.copyto(into, self.place(grad, which, count, axis, NONE), casting="same_kind")
+            put(into, self.place(grad, which, count, axis, NONE))
         return into
 
     cdef object place(self, cnp.ndarray grad, cnp.ndarray which, Py_ssize_t pieces, int axis, PyObject *given):

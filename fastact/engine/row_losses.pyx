@@ -6,7 +6,7 @@ from libc.string cimport memset
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, itemsize
-from fastact.engine.calls cimport inherit_doc, is_ready, only_known, ready
+from fastact.engine.calls cimport computing, inherit_doc, is_ready, only_known, put, ready
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport COLUMNS, LINE, ROWS, TOGETHER, RowCall, pack, place, unpack
 from fastact.engine.threads cimport run_spans
@@ -134,7 +134,7 @@ cdef class RowLossFunction(Function):
         classes = pred.shape[axis]
         if classes == 0:
             raise ValueError(f"{self.__name__}: pred has shape {pred.shape}, no class along axis {axis}; at least one is required")
-        compute = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        compute = computing(dtype)
         weight = self.class_weight(weight, classes)
         into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
         labels = dense = None
@@ -196,7 +196,7 @@ cdef class RowLossFunction(Function):
     cdef object dense(self, object target, tuple shape, int axis, object weight, double smoothing, object compute):
         """Dense target weights as contiguous rows, smoothed and weighted."""
         check_dtype(self.__name__, "target", target)
-        if target.dtype.kind != "f" or target.shape != shape:
+        if target.dtype.kind in "iub" or target.shape != shape:
             raise ValueError(f"{self.__name__}: target has dtype {target.dtype} and shape {target.shape}; floating weights of shape "
                              f"{shape}, or integer labels of that shape without axis {axis}, are required")
         if smoothing:
@@ -249,8 +249,7 @@ cdef class RowLossFunction(Function):
             run_spans(row_loss_span, &call, values.shape[0], TOGETHER if beside or classes < LINE else 1,
                       values.shape[0] * classes * self.cost * (2 if call.rows.dtype == DOUBLE else 1))
         if work is not None and work is not into:
-            with np.errstate(all="ignore"):     # a gradient too small or large for half precision is rounded, silently
-                np.copyto(into, work, casting="same_kind")
+            put(into, work)       # a gradient too small or large for half precision is rounded, silently
         return values
 
 

@@ -9,7 +9,7 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 
 from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, MapCall, itemsize, map_kernel, run_map, scatter
-from fastact.engine.calls cimport real_dtype
+from fastact.engine.calls cimport is_brain, real_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
 
@@ -203,7 +203,7 @@ cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1:
 
 cdef object dtype_of(Function function, object ufunc, object array):
     """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
-    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":
+    if is_brain(array.dtype):
         if not function.brain:
             add_bfloat16(function, ufunc, array.dtype)
             function.brain = array.dtype.num
