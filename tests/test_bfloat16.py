@@ -124,6 +124,10 @@ def test_rows_that_follow_one_another_and_others(op, dtype, shape):
     wanted = f(*[a.astype(np.float32) for a in arrays], axis=-1).astype(dtype)
     for given in (arrays, [np.asfortranarray(a) for a in arrays], [np.repeat(a, 2, 0)[::2] for a in arrays]):
         np.testing.assert_array_equal(f(*given, axis=-1).view(np.uint16), wanted.view(np.uint16))
+    beside = f(*[np.ascontiguousarray(a.T) for a in arrays], axis=0)
+    np.testing.assert_array_equal(beside.T.view(np.uint16), wanted.view(np.uint16))
+    groups = [np.ascontiguousarray(np.stack([a.T, a.T])) for a in arrays]     # columns 0 to rows - 1, twice
+    np.testing.assert_array_equal(f(*groups, axis=1)[1].T.view(np.uint16), wanted.view(np.uint16))
     if wanted.shape == arrays[0].shape:
         assert f(*arrays, axis=-1, out=arrays[0]) is arrays[0]
         np.testing.assert_array_equal(arrays[0].view(np.uint16), wanted.view(np.uint16))

@@ -290,7 +290,7 @@ cdef cnp.ndarray narrowed(cnp.ndarray sums, object dtype):
 cdef cnp.ndarray read_channels(ChannelFunction self, ChannelCall *call, cnp.ndarray x, PyObject *given, PyObject *axis_given):
     """The weights in the computing type, and which belongs to which element of a tidy array; None where that is not for the direct path."""
     cdef Py_ssize_t axis = 0
-    cdef cnp.ndarray weight
+    cdef cnp.ndarray weight, wide
     cdef int k
     if not tidy(given):
         return None
@@ -306,9 +306,12 @@ cdef cnp.ndarray read_channels(ChannelFunction self, ChannelCall *call, cnp.ndar
         call.inner *= cnp.PyArray_DIM(x, k)
     call.stored = tidy_dtype(<PyObject *>x, self.brain)
     call.dtype = call.stored if call.stored >= SINGLE else SINGLE
-    weight = ready(weight, computing(weight.dtype)) if call.stored != call.dtype else weight
-    call.weight = <char *>cnp.PyArray_DATA(weight)
-    return weight
+    wide = weight
+    if call.stored != call.dtype:
+        wide = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(weight), cnp.NPY_FLOAT, 0)
+        gather(cnp.PyArray_DATA(wide), cnp.PyArray_BYTES(weight), itemsize(call.stored), call.channels, call.stored)
+    call.weight = <char *>cnp.PyArray_DATA(wide)
+    return wide
 
 
 cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObject *names):

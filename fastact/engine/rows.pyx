@@ -13,12 +13,15 @@ cdef extern from "transpose.h" nogil:
 
 cdef enum:
     PIECE = 1024    # the longest run of half precision that `gather` takes from strided memory
-    ROOM = 2048     # elements of rows that are buffered together, so that a kernel can take them side by side
+    ROOM = 2048     # elements of rows that are buffered together, so that a kernel can take several at once
+    LEAST = 32      # columns that are converted together: a cache line ...
+    MOST = 512      # ... or more, where they are short
 
 cdef enum:          # how rows come to a kernel
     WHOLE           # as they are, one after another
     BUFFERED        # one at a time, through a buffer
     BESIDE          # as they are, side by side
+    CONVERTED       # side by side, some columns at a time through a buffer
     PACKED          # short rows: brought side by side on the stack
 
 
@@ -39,7 +42,7 @@ cdef inline bint whole(RowCall *call) noexcept nogil:
 
 
 cdef inline Py_ssize_t side_by_side(RowCall *call) noexcept nogil:
-    """The step between elements, in elements, where neighbouring rows stand side by side in a computing type; else 1."""
+    """The step between elements, in elements, where neighbouring rows stand side by side; else 1."""
     cdef Py_ssize_t size = itemsize(call.dtype), step = 0
     cdef int k
     for k in range(call.operands):
@@ -49,7 +52,7 @@ cdef inline Py_ssize_t side_by_side(RowCall *call) noexcept nogil:
             if (step and call.core[k] != step) or call.core[k] <= size or call.core[k] % size:
                 return 1
             step = call.core[k]
-    return step // size if call.dtype >= SINGLE else 1
+    return step // size
 
 
 cdef inline void call_at(RowCall *call, Py_ssize_t row, Py_ssize_t width, Py_ssize_t stride) noexcept nogil:
@@ -61,12 +64,12 @@ cdef int find_way(RowCall *call, Py_ssize_t rows) noexcept nogil:
     """Decide how the rows of a call come to its kernel, which is still to be found; the role of that kernel."""
     call.stride = side_by_side(call)
     if call.stride > 1 and call.inner_count >= 16:
-        call.way = BESIDE
+        call.way = BESIDE if call.dtype >= SINGLE else CONVERTED
     elif call.n < SHORT and rows > 1:
         call.way = PACKED
     else:
         call.way = WHOLE if whole(call) else BUFFERED
-    return COLUMNS if call.way == BESIDE or call.way == PACKED else ROWS
+    return ROWS if call.way == WHOLE or call.way == BUFFERED else COLUMNS
 
 
 cdef void columns_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -178,10 +181,10 @@ cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept
 
 
 cdef inline void copy_run(RowCall *call, char *data, Py_ssize_t step, char *buffer, Py_ssize_t n, bint back) noexcept nogil:
-    """Bring elements at even steps to a buffer of the computing type, or back."""
-    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4, i, count
-    for i from 0 <= i < n by PIECE:
-        count = PIECE if n - i > PIECE else n - i
+    """Bring elements at even steps to a buffer of the computing type, or back; half precision with gaps in pieces."""
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4, most = n if step == itemsize(call.dtype) else PIECE, i, count
+    for i from 0 <= i < n by most:
+        count = most if n - i > most else n - i
         if back:
             scatter(data + i * step, step, buffer + i * size, count, call.dtype)
         else:
@@ -200,27 +203,33 @@ cdef inline void copy_rows(RowCall *call, int k, Py_ssize_t row, Py_ssize_t widt
             copy_run(call, place(call, k, row + j), call.core[k], buffer + j * n * size, n, back)
 
 
-cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Rows that are neither whole nor side by side: as many as fit into buffers; out shares the first rows' buffer."""
-    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4, most = max(1, min(ROOM // call.n, stop - start)), row, width, used = 0
+cdef char *make_buffers(RowCall *call, void **at, Py_ssize_t most) noexcept nogil:
+    """Buffers for `most` rows of each operand, to be freed; out shares the buffer of the first rows. NULL where there is no memory."""
+    cdef Py_ssize_t size = (8 if call.dtype == DOUBLE else 4) * most, used = 0
     cdef char *buffers
-    cdef void *at[4]
     cdef int k, first = 0
-    for k in range(4):
-        at[k] = NULL
     for k in range(call.operands):
         used += call.n if call.has_core[k] else 1
-    buffers = <char *>malloc(used * most * size)
+    buffers = <char *>malloc(used * size)
     if buffers is NULL:
-        call.failed = True
-        return
+        call.failed = True      # threads only ever set it
     used = 0
+    at[2] = at[3] = NULL
     for k in range(1, call.operands):
-        at[k] = buffers + used * most * size
+        at[k] = buffers + used * size
         used += call.n if call.has_core[k] else 1
         first = first or (k if call.has_core[k] else 0)
-    at[0] = at[first] if call.has_core[0] else buffers + used * most * size
-    for row from start <= row < stop by most:
+    at[0] = at[first] if call.has_core[0] else buffers + used * size
+    return buffers
+
+
+cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Rows that are neither whole nor side by side: as many at a time as fit into buffers."""
+    cdef Py_ssize_t most = max(1, min(ROOM // call.n, stop - start)), row, width
+    cdef void *at[4]
+    cdef char *buffers = make_buffers(call, at, most)
+    cdef int k
+    for row from start <= row < (stop if buffers is not NULL else start) by most:
         width = most if most < stop - row else stop - row
         for k in range(1, call.operands):
             copy_rows(call, k, row, width, <char *>at[k], False)
@@ -229,10 +238,36 @@ cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexce
     free(buffers)
 
 
+cdef inline void copy_columns(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, char *buffer, Py_ssize_t most, bint back) noexcept nogil:
+    """Bring `width` rows that stand side by side to a buffer, `most` elements apart, or back."""
+    cdef Py_ssize_t i
+    cdef char *data = place(call, k, row)
+    for i in range(call.n if call.has_core[k] else 1):
+        copy_run(call, data + i * call.core[k], call.inner[k], buffer + i * most * sizeof(float), width, back)
+
+
+cdef void converted_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Rows of half precision side by side: as many columns at a time as fit into buffers, but no less than a cache line of them."""
+    cdef Py_ssize_t most = max(LEAST, min(MOST, 4 * ROOM // call.n // LEAST * LEAST)), width
+    cdef void *at[4]
+    cdef char *buffers = make_buffers(call, at, most)
+    cdef int k
+    while start < stop and buffers is not NULL:
+        width = min(min(most, stop - start), call.inner_count - start % call.inner_count)
+        for k in range(1, call.operands):
+            copy_columns(call, k, start, width, <char *>at[k], most, False)
+        call.kernel(at[0], at[1], at[2], at[3], call.n, width, most)
+        copy_columns(call, 0, start, width, <char *>at[0], most, True)
+        start += width
+    free(buffers)
+
+
 cdef void rows_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef RowCall *call = <RowCall *>context
     if call.way == BESIDE:
         columns_span(call, start, stop)
+    elif call.way == CONVERTED:
+        converted_span(call, start, stop)
     elif call.way == PACKED:
         packed_span(call, start, stop)
     elif call.way == WHOLE:
