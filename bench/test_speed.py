@@ -18,7 +18,7 @@ import fastact as fa
 from fastact import measure
 from fastact.register import public_name
 
-SIZES = ((10_000, "float32"), (1_000_000, "float32"), (10_000, "float64"))
+SIZES = ((10_000, "float32"), (1_000_000, "float32"), (10_000, "float64"), (10_000, "float16"))
 ROWS = (((1000, 10), -1), ((1000, 128), -1), ((64, 1000), -1), ((128, 1000), 0))
 LIBRARIES = ("scipy", "torch")  # `versus.py` measures against all
 SECONDS, ROUND = 0.15, 1e-4  # per contender, where --benchmark-max-time is not given; the least a round lasts

@@ -125,10 +125,13 @@ def test_contenders_compute_the_same(group):
         results = {name: parts(make(case).calls[0]()) for name, make in found.items() if not name.startswith("numba")}
     usual = [part.T if case.axis == 0 else part for part in results["numpy"]]
     erf = "erf" in (case.op.forward or case.op).formula  # timed against its tanh form
+    near = {"rtol": 2e-4, "atol": 5e-3 if erf else 1e-5}
+    if case.dtype == "float16":  # NumPy rounds after each operation
+        near = {"rtol": 3e-2, "atol": 3e-2}
     for result in results.values():
         for got, should in zip(result, usual, strict=True):
             got = got.T if np.shape(got) == np.shape(should)[::-1] and case.axis == 0 and got is not should else got
-            np.testing.assert_allclose(got, should, rtol=2e-4, atol=5e-3 if erf else 1e-5)
+            np.testing.assert_allclose(got, should, **near)
 
 
 def parts(result):

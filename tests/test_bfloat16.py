@@ -114,6 +114,26 @@ def test_prelu_in_place(dtype):
     np.testing.assert_array_equal(x.view(np.uint16), y.view(np.uint16))
 
 
+@pytest.mark.parametrize("op", [op for op in fa.ops.values() if op.kind == "pick"], ids=public_name)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_choice_into_prepared_memory(op, dtype):
+    arrays = measure.arguments(op, (50, 6), dtype, np.random.default_rng(0))
+    f, keywords = getattr(fa, op.name), measure.options(op, (50, 6))
+    wanted = parts(f(*arrays, **keywords))
+    for step in (1, 2):     # as kernels need it, or with gaps
+        out = tuple(np.full((*w.shape[:-1], step * w.shape[-1]), 9, w.dtype)[..., ::step] for w in wanted)
+        given = out if len(out) > 1 else out[0]
+        made = parts(f(*arrays, out=given, **keywords))
+        for should, got, into in zip(wanted, made, out, strict=True):
+            assert got is into
+            assert got.dtype == should.dtype
+            np.testing.assert_array_equal(got, should)
+    wrong = (np.zeros((3, *wanted[0].shape), dtype), *(np.full_like(w, 9) for w in wanted[1:]))
+    with pytest.raises(ValueError, match="out has shape"):
+        f(*arrays, out=wrong if len(wrong) > 1 else wrong[0], **keywords)
+    assert all((w == 9).all() for w in wrong[1:]), "nothing has been written"
+
+
 @pytest.mark.parametrize("op", [op for op in fa.ops.values() if op.kind == "rows"], ids=public_name)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("shape", [(1, 5), (70, 5), (130, 47), (130, 48), (21, 128), (5, 1000), (3, 2500)])

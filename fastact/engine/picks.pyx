@@ -9,7 +9,8 @@ from libc.string cimport memcmp
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
     Options, Py_TYPE, PyLong_AsSsize_t, PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, computing, disjoint,
-    inherit_doc, install_vectorcall, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, vectorcall,
+    inherit_doc, install_vectorcall, is_brain, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, tidy,
+    vectorcall,
 )
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport COLUMNS, ROWS
@@ -222,24 +223,59 @@ cdef void run_pick(PickCall *call, Py_ssize_t rows, double work) noexcept nogil:
         run_spans(pick_span, call, rows, grain, work)
 
 
+cdef cnp.ndarray widened(PyObject *given):
+    """An array of the direct path as kernels need it: itself, or half precision in the computing type; None for anything else."""
+    if plain(given):
+        return <cnp.ndarray>given
+    if not tidy(given) or (cnp.PyArray_TYPE(<cnp.ndarray>given) != cnp.NPY_FLOAT16 and not is_brain((<cnp.ndarray>given).dtype)):
+        return None
+    return ready(<object>given, computing((<cnp.ndarray>given).dtype))
+
+
+cdef bint fits(PyObject *given, cnp.ndarray result, object dtype) except -1:
+    """Whether a result can be copied, rounded to a dtype, to the array given, if there is one."""
+    if given == NONE:
+        return True
+    if not is_ready(<object>given, dtype) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>given):
+        return False
+    return cnp.PyArray_SAMESHAPE(<cnp.ndarray>given, result)
+
+
+cdef object delivered(PyObject *given, cnp.ndarray result, object dtype):
+    """A result that fits, rounded to a new array or to the one given."""
+    if given == NONE:
+        return rounded(result, dtype)
+    put(<object>given, result)
+    return <object>given
+
+
 cdef object direct_pick(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
     """Plain arrays go straight to the kernel; the rest takes the generic path, with the same results."""
     cdef PickFunction self = <PickFunction>callable
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis
     cdef PyObject *given[2]
     cdef Options options
-    if not read_options(&options, args, count, 1, names) or options.keepdims is not NULL or not plain(args[0]):
+    cdef cnp.ndarray x
+    if not read_options(&options, args, count, 1, names) or options.keepdims is not NULL:
         return slow(self, args, count, names)
-    axis = read_axis(options.axis, self.default_axis, cnp.PyArray_NDIM(<cnp.ndarray>args[0]))
+    x = widened(args[0])
+    if x is None:
+        return slow(self, args, count, names)
+    axis = read_axis(options.axis, self.default_axis, cnp.PyArray_NDIM(x))
     given[0] = given[1] = NONE
     if options.out != NONE:
         if not PyTuple_CheckExact(options.out) or PyTuple_GET_SIZE(options.out) != 2:
             return slow(self, args, count, names)
         given[0], given[1] = PyTuple_GET_ITEM(options.out, 0), PyTuple_GET_ITEM(options.out, 1)
-    if axis < 0 or cnp.PyArray_DIM(<cnp.ndarray>args[0], <int>axis) == 0:
+    if axis < 0 or cnp.PyArray_DIM(x, <int>axis) == 0:
         return slow(self, args, count, names)
-    result = self.pick(<cnp.ndarray>args[0], <int>axis, given[0], given[1])
-    return slow(self, args, count, names) if result is None else result
+    if <PyObject *>x == args[0]:
+        result = self.pick(x, <int>axis, given[0], given[1])
+        return slow(self, args, count, names) if result is None else result
+    dtype, (value, which) = (<cnp.ndarray>args[0]).dtype, self.pick(x, <int>axis, NONE, NONE)
+    if fits(given[0], value, dtype) and fits(given[1], which, INDEX):
+        return delivered(given[0], value, dtype), delivered(given[1], which, INDEX)
+    return slow(self, args, count, names)
 
 
 cdef bint read_place(PyObject **given, tuple params, PyObject *const *args, Py_ssize_t count, PyObject *names) noexcept:
@@ -263,16 +299,23 @@ cdef object direct_place(object callable, PyObject *const *args, size_t nargsf, 
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf), axis, pieces
     cdef PyObject *given[3]     # pieces, axis, out
     cdef cnp.ndarray grad, which
-    if not read_place(given, self.param_names, args, count, names) or not plain(args[0]):
+    cdef bint narrow
+    if not read_place(given, self.param_names, args, count, names):
         return slow(self, args, count, names)
-    grad = <cnp.ndarray>args[0]
+    grad = widened(args[0])
+    if grad is None:
+        return slow(self, args, count, names)
     axis = read_axis(given[1], self.default_axis, cnp.PyArray_NDIM(grad) + 1)
     if axis < 0 or given[0] is NULL or not PyLong_CheckExact(given[0]) or not is_ready(<object>args[1], INDEX):
         return slow(self, args, count, names)
     which, pieces = <cnp.ndarray>args[1], PyLong_AsSsize_t(given[0])
     if pieces < 1 or not cnp.PyArray_SAMESHAPE(grad, which):
         return slow(self, args, count, names)
-    result = self.place(grad, which, pieces, <int>axis, given[2])
+    narrow = <PyObject *>grad != args[0]
+    result = self.place(grad, which, pieces, <int>axis, NONE if narrow else given[2])
+    if narrow and result is not None:
+        dtype = (<cnp.ndarray>args[0]).dtype
+        result = delivered(given[2], result, dtype) if fits(given[2], result, dtype) else None
     return slow(self, args, count, names) if result is None else result
 
 

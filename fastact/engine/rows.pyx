@@ -238,7 +238,8 @@ cdef void buffered_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexce
     free(buffers)
 
 
-cdef inline void copy_columns(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, char *buffer, Py_ssize_t most, bint back) noexcept nogil:
+cdef inline void copy_columns(RowCall *call, int k, Py_ssize_t row, Py_ssize_t width, char *buffer, Py_ssize_t most,
+                              bint back) noexcept nogil:
     """Bring `width` rows that stand side by side to a buffer, `most` elements apart, or back."""
     cdef Py_ssize_t i
     cdef char *data = place(call, k, row)
