@@ -114,7 +114,8 @@ cdef inline Py_ssize_t before_line(MapCall *call, Py_ssize_t start) noexcept nog
 
 cdef void map_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef MapCall *call = <MapCall *>context
-    cdef double buffers[4 * BLOCK]
+    cdef double space[4 * BLOCK + 8]
+    cdef double *buffers = <double *>at_line(space)
     cdef float room[MAX_PARAMS]
     cdef void *at[4]
     cdef void *p = params_of(call, room)

@@ -6,7 +6,7 @@ from cpython.object cimport PyObject
 cimport numpy as cnp
 from cython cimport floating
 
-from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, gather, itemsize, map_kernel, scatter
+from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, at_line, gather, itemsize, map_kernel, scatter
 from fastact.engine.calls cimport (
     Options, PyVectorcall_NARGS, alike, check_out, computing, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, put,
     read_axis, read_options, ready, rounded, slow, tidy, tidy_dtype, vectorcall,
@@ -156,7 +156,8 @@ cdef void channel_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcep
     cdef Py_ssize_t size = itemsize(call.dtype), channel = -1, now = 0, left, n
     cdef Py_ssize_t period = call.channels if call.inner == 1 else 1, length = period, step = itemsize(call.stored), most = stop - start
     cdef double room[PIECE]
-    cdef float block[PIECE]
+    cdef float space[PIECE + 16]
+    cdef float *block = <float *>at_line(space)
     cdef char *line = call.weight
     cdef char *weights
     if period < PIECE:

@@ -48,7 +48,7 @@ FA_V3 static void fa_from_half_v3(float *y, const uint16_t *x, Py_ssize_t n) {
     Py_ssize_t i = 0;
     for (; i + FA_LINE <= n; i += FA_LINE) {
         FA_FETCH_NEXT(x + i, n);
-        for (Py_ssize_t j = i; j < i + FA_LINE; j += 8) _mm256_storeu_ps(y + j, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + j))));
+        for (int j = 0; j < FA_LINE; j += 8) _mm256_storeu_ps(y + i + j, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i + j))));
     }
     for (; i < n; i++) y[i] = _cvtsh_ss(x[i]);
 }
@@ -64,10 +64,10 @@ FA_V3 static void fa_from_brain_v3(float *y, const uint16_t *x, Py_ssize_t n) {
     Py_ssize_t i = 0;
     for (; i + FA_LINE <= n; i += FA_LINE) {
         FA_FETCH_NEXT(x + i, n);
-        for (Py_ssize_t j = i; j < i + FA_LINE; j += 16) {
-            __m256i h = _mm256_permute4x64_epi64(_mm256_loadu_si256((const __m256i *)(x + j)), 0xd8);
-            _mm256_storeu_si256((__m256i *)(y + j), _mm256_unpacklo_epi16(zero, h));
-            _mm256_storeu_si256((__m256i *)(y + j + 8), _mm256_unpackhi_epi16(zero, h));
+        for (int j = 0; j < FA_LINE; j += 16) {
+            __m256i h = _mm256_permute4x64_epi64(_mm256_loadu_si256((const __m256i *)(x + i + j)), 0xd8);
+            _mm256_storeu_si256((__m256i *)(y + i + j), _mm256_unpacklo_epi16(zero, h));
+            _mm256_storeu_si256((__m256i *)(y + i + j + 8), _mm256_unpackhi_epi16(zero, h));
         }
     }
     for (; i < n; i++) y[i] = fa_from_brain1(x[i]);

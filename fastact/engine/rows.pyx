@@ -4,7 +4,7 @@
 from cython cimport floating
 from libc.stdlib cimport free, malloc
 
-from fastact.engine.blocks cimport DOUBLE, SINGLE, gather, itemsize, scatter
+from fastact.engine.blocks cimport DOUBLE, SINGLE, at_line, gather, itemsize, scatter
 from fastact.engine.threads cimport run_spans
 
 cdef extern from "transpose.h" nogil:
@@ -207,19 +207,21 @@ cdef char *make_buffers(RowCall *call, void **at, Py_ssize_t most) noexcept nogi
     """Buffers for `most` rows of each operand, to be freed; out shares the buffer of the first rows. NULL where there is no memory."""
     cdef Py_ssize_t size = (8 if call.dtype == DOUBLE else 4) * most, used = 0
     cdef char *buffers
+    cdef char *line
     cdef int k, first = 0
     for k in range(call.operands):
         used += call.n if call.has_core[k] else 1
-    buffers = <char *>malloc(used * size)
+    buffers = <char *>malloc(used * size + 64)
+    line = <char *>at_line(buffers)
     if buffers is NULL:
         call.failed = True      # threads only ever set it
     used = 0
     at[2] = at[3] = NULL
     for k in range(1, call.operands):
-        at[k] = buffers + used * size
+        at[k] = line + used * size
         used += call.n if call.has_core[k] else 1
         first = first or (k if call.has_core[k] else 0)
-    at[0] = at[first] if call.has_core[0] else buffers + used * size
+    at[0] = at[first] if call.has_core[0] else line + used * size
     return buffers
 
 
