@@ -7,10 +7,10 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, params_of, run_map
 from fastact.engine.calls cimport (
-    PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, alike, check_out, foreign, inherit_doc, install_vectorcall,
-    only_known, output, slow, tidy_dtype, vectorcall,
+    PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, alike, check_out, foreign,
+    only_known, output, slow, tidy_dtype,
 )
-from fastact.engine.function cimport Function
+from fastact.engine.function cimport Function, call_directly
 from fastact.engine.threads cimport KEEP_GIL
 from fastact.engine.ufuncs cimport UFUNC_OPTIONS, dtype_of, make_ufunc
 
@@ -32,7 +32,6 @@ cdef PyObject *NONE = <PyObject *>None
 cdef class MapFunction(Function):
     """An elementwise function, forward or backward."""
 
-    cdef vectorcall call
     cdef readonly object ufunc
 
     def __init__(self, op, name, namespace=None):
@@ -160,6 +159,4 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
     return out
 
 
-cdef MapFunction _probe = MapFunction.__new__(MapFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
-install_vectorcall(MapFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
-inherit_doc(MapFunction)
+call_directly(MapFunction)

@@ -1,6 +1,7 @@
 """The base of every public callable, for the engine's other modules."""
 
 from fastact.engine.blocks cimport MAX_PARAMS
+from fastact.engine.calls cimport vectorcall
 
 cdef struct Bound:      # a rule of the register: parameter, sign, and a number or another parameter
     int param
@@ -10,6 +11,7 @@ cdef struct Bound:      # a rule of the register: parameter, sign, and a number 
 
 cdef class Function:
     cdef object __weakref__
+    cdef vectorcall call            # what Python calls, in the subclasses that have a direct path
     cdef readonly object op         # the register's entry
     cdef readonly str __name__
     cdef readonly object backend    # the backend's name, and its level where it has levels
@@ -30,3 +32,5 @@ cdef class Function:
     cdef int check(self, const double *values) except -1
     cdef list bind(self, tuple args, dict kwargs)
     cdef int numbers(self, list values, double *into) except -1
+
+cdef int call_directly(type cls) except -1

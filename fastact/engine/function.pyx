@@ -1,7 +1,10 @@
 # cython: language_level=3
 """The base of every public callable: its kernels, its parameters and their rules, and what help, editors and pickle see of it."""
 
+from cpython.object cimport PyObject
+
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS
+from fastact.engine.calls cimport inherit_doc, install_vectorcall
 
 import numpy as np
 
@@ -179,3 +182,13 @@ cdef class Function:
 
     def __deepcopy__(self, memo):
         return self
+
+
+cdef Function _probe = Function.__new__(Function, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
+
+
+cdef int call_directly(type cls) except -1:
+    """Let Python call the instances of a subclass through `call`."""
+    install_vectorcall(cls, <char *>&_probe.call - <char *><PyObject *>_probe)
+    inherit_doc(cls)
+    return 0

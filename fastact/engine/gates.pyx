@@ -8,10 +8,10 @@ from cython cimport floating
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, at_line, gather, itemsize, map_kernel, scatter
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, alike, check_out, computing, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output, put,
-    read_axis, read_options, ready, rounded, slow, tidy, tidy_dtype, vectorcall,
+    Options, PyVectorcall_NARGS, alike, check_out, computing, disjoint, foreign, only_known, output, put,
+    read_axis, read_options, ready, rounded, slow, tidy, tidy_dtype,
 )
-from fastact.engine.function cimport Function
+from fastact.engine.function cimport Function, call_directly
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
 from fastact.engine.ufuncs cimport UFUNC_OPTIONS, dtype_of, make_ufunc
 
@@ -51,7 +51,6 @@ cdef struct ChannelCall:
 cdef class ChannelFunction(Function):
     """An elementwise function with a learned weight: one number, or one per channel along `axis`."""
 
-    cdef vectorcall call
     cdef readonly object ufunc
     cdef Py_ssize_t default_axis
 
@@ -380,6 +379,4 @@ def take_axis(Function self, tuple args, dict kwargs):
     return args, self.op.options["axis"] if axis is None else axis
 
 
-cdef ChannelFunction _probe = ChannelFunction.__new__(ChannelFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
-install_vectorcall(ChannelFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
-inherit_doc(ChannelFunction)
+call_directly(ChannelFunction)

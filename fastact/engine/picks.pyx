@@ -9,10 +9,9 @@ from libc.string cimport memcmp
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
     Options, Py_TYPE, PyLong_AsSsize_t, PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, computing, disjoint,
-    inherit_doc, install_vectorcall, is_brain, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, tidy,
-    vectorcall,
+    is_brain, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, tidy,
 )
-from fastact.engine.function cimport Function
+from fastact.engine.function cimport Function, call_directly
 from fastact.engine.rows cimport COLUMNS, ROWS
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
 
@@ -102,7 +101,6 @@ cdef cnp.ndarray target(PyObject *given, int ndim, cnp.npy_intp *dims, int type_
 cdef class PickFunction(Function):
     """The maximum among the pieces along an axis and which piece it was; its gradient goes to that piece alone."""
 
-    cdef vectorcall call
     cdef Py_ssize_t default_axis
 
     def __init__(self, op, name, namespace=None):
@@ -319,6 +317,4 @@ cdef object direct_place(object callable, PyObject *const *args, size_t nargsf, 
     return slow(self, args, count, names) if result is None else result
 
 
-cdef PickFunction _probe = PickFunction.__new__(PickFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
-install_vectorcall(PickFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
-inherit_doc(PickFunction)
+call_directly(PickFunction)

@@ -7,10 +7,10 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, itemsize
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, inherit_doc, install_vectorcall, only_known, output,
-    read_axis, read_options, slow, slow_call, tidy, tidy_dtype, vectorcall,
+    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, only_known, output,
+    read_axis, read_options, slow, slow_call, tidy, tidy_dtype,
 )
-from fastact.engine.function cimport Function
+from fastact.engine.function cimport Function, call_directly
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
 from fastact.engine.threads cimport KEEP_GIL
 from fastact.engine.ufuncs cimport dtype_of, make_gufunc
@@ -34,7 +34,6 @@ cdef tuple GUFUNC_OPTIONS = ("out", "dtype", "casting", "order", "subok", "signa
 cdef class RowFunction(Function):
     """A function of rows: every operand with a core dimension is taken along `axis`."""
 
-    cdef vectorcall call
     cdef readonly object ufunc
     cdef tuple cores            # for the inputs, then out: whether the operand is a row ...
     cdef bint is_row[4]         # ... for out, then the inputs
@@ -302,6 +301,4 @@ cdef object direct_reduction(object callable, PyObject *const *args, size_t narg
     return out if cnp.PyArray_NDIM(out) or options.out != NONE else out[()]
 
 
-cdef RowFunction _probe = RowFunction.__new__(RowFunction, type("", (), {"params": (), "inputs": (), "cost": 0.0, "rules": ()}))
-install_vectorcall(RowFunction, <char *>&_probe.call - <char *><PyObject *>_probe)
-inherit_doc(RowFunction)
+call_directly(RowFunction)
