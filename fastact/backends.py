@@ -331,12 +331,13 @@ def limit_threads(count):
     ...     fa.relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    before = get_num_threads(), _threads_reason
+    before, process = (get_num_threads(), _threads_reason), os.getpid()
     _use_threads(count, "threads")
     try:
         yield
     finally:
-        _use_threads(*before)
+        if os.getpid() == process:  # the child of a fork goes by its own number
+            _use_threads(*before)
 
 
 _use_threads(*_default_threads())

@@ -1,11 +1,9 @@
 """bfloat16 arrays of ml_dtypes, and float16 beside them: computed in float32 and rounded once, in place, by every kind of function."""
 
-import subprocess
-import sys
-
 import ml_dtypes
 import numpy as np
 import pytest
+from support import run_python
 
 import fastact as fa
 from fastact import measure
@@ -98,7 +96,7 @@ def test_the_gradient_of_a_loss_takes_the_place_of_the_predictions(op, dtype):
     assert value == again
     np.testing.assert_array_equal(pred.view(np.uint16), grad.view(np.uint16))
     none, _ = f(grad, target, reduction="none")
-    assert none.dtype == (np.float32 if op.kind == "row_loss" else np.dtype(dtype))
+    assert none.dtype == np.float32
     with pytest.raises(TypeError, match="out has dtype float32"):
         f(pred, target, out=np.zeros(pred.shape, np.float32))
 
@@ -160,4 +158,45 @@ def test_what_else_ml_dtypes_brings_is_refused():
 
 def test_it_is_not_imported():
     script = "import sys, fastact; fastact.relu([1.0]); assert 'ml_dtypes' not in sys.modules"
-    subprocess.run([sys.executable, "-c", script], check=True)
+    run_python(script)
+
+
+def test_beside_other_dtypes():
+    """The first array decides; the others, and numbers, are converted to its dtype."""
+    x = np.linspace(-2, 2, 12, dtype="f4").reshape(3, 4)
+    half, weight = x.astype(BF16), x[0]
+    for got, want in (
+        (fa.prelu(half, 0.25), fa.prelu(half, np.array(0.25, BF16))),
+        (fa.prelu(half, weight), fa.prelu(half, weight.astype(BF16))),
+        (fa.prelu_backward(half, x, weight)[0], fa.prelu_backward(half, half, weight.astype(BF16))[0]),
+        (fa.softmax_backward(half, x), fa.softmax_backward(half, half)),
+        (fa.log_softmax_backward(half, x.astype("f8")), fa.log_softmax_backward(half, half)),
+        (fa.logsumexp_backward(half[:, 0], x, x[:, 0], axis=1), fa.logsumexp_backward(half[:, 0], half, half[:, 0], axis=1)),
+        (fa.logsumexp_backward(1.0, half, fa.logsumexp(half)), fa.logsumexp_backward(np.array(1, BF16), half, fa.logsumexp(half))),
+    ):
+        assert got.dtype == want.dtype == BF16
+        assert np.array_equal(got, want)
+
+
+WANTED = """
+import ml_dtypes, numpy as np, fastact as fa
+x = np.ones((2, 3), "f4")
+for f in (fa.gelu, fa.softmax, fa.prelu):
+    assert f(x, *[0.5] * (f is fa.prelu), dtype=ml_dtypes.bfloat16).dtype == ml_dtypes.bfloat16
+"""
+
+
+def test_as_the_dtype_wanted_before_any_array_of_it_was_met():
+    run_python(WANTED)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, BF16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["mse_loss", "smooth_l1_loss", "hinge_loss", "binary_cross_entropy_with_logits"])
+def test_single_losses_are_float32(name, dtype):
+    x = np.array([300.0, -2.0, 0.5], dtype)
+    got = getattr(fa, name)(x, -x, reduction="none")
+    assert got.dtype == np.float32
+    assert np.array_equal(got, getattr(fa, name)(x.astype("f4"), -x.astype("f4"), reduction="none"))
+    value, grad = getattr(fa, f"{name}_value_and_grad")(x, -x, reduction="none")
+    assert np.array_equal(value, got)
+    assert grad.dtype == dtype

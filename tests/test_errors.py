@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from support import LOSSES, MAPS, OPS, ROWS, defaults, every_backend, every_op, function, public_name, row_sample, sample
+from support import LOSSES, MAPS, OPS, ROWS, defaults, every_backend, every_op, function, namespace, public_name, row_sample, sample
 
 import fastact as fa
 
@@ -140,6 +140,22 @@ def test_out_of_the_wrong_kind(op, backend):
     refuses(give(whole), TypeError, out=whole)
     if not pair:
         refuses(lambda: f(*arguments, **options, out=(right, right)), (TypeError, ValueError), out=right)
+
+
+@every_backend
+def test_options_that_are_no_numbers(backend):
+    lib, x, labels = namespace(backend), np.ones((3, 4), "f4"), np.zeros(3, int)
+    for call, argument in (
+        (lambda: lib.prelu(x, 0.5, axis="a"), "axis='a'"),
+        (lambda: lib.maxout(x, axis="a"), "axis='a'"),
+        (lambda: lib.maxout_backward(x[:, 0], labels, 2.5), "pieces=2.5"),
+        (lambda: lib.cross_entropy(x, labels, axis="a"), "axis='a'"),
+        (lambda: lib.cross_entropy(x, labels, ignore_index="a"), "ignore_index='a'"),
+        (lambda: lib.cross_entropy(x, labels, label_smoothing="a"), "label_smoothing='a'"),
+        (lambda: lib.cross_entropy(x, labels, z_loss=None), "z_loss=None"),
+    ):
+        refuses(call, TypeError, argument, "number is required")
+    refuses(lambda: lib.hard_tanh(x, 2, 1), ValueError, "min_val=2 and max_val=1")
 
 
 # ---- shapes and axes --------------------------------------------------------------------------------------------------

@@ -243,6 +243,13 @@ def test_direct_calls_with_one_number_a_row_give_what_the_generic_path_gives(dty
             f(wrong, x, y, axis=1)
 
 
+@every_backend
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_a_python_number_as_gradient_has_no_dtype(dtype, backend):
+    lib, x = namespace(backend), np.linspace(-1, 2, 6).astype(dtype)
+    same(lib.logsumexp_backward(1.0, x, lib.logsumexp(x)), lib.logsumexp_backward(np.array(1, dtype), x, lib.logsumexp(x)))
+
+
 def test_the_reduction_of_a_masked_array_is_a_plain_one():
     """A mask as long as the array does not fit the result: it is not seen, as by losses."""
     x = np.ma.masked_array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]], [[0, 0, 1], [0, 0, 0]])

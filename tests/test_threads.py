@@ -157,6 +157,12 @@ warnings.simplefilter("ignore")
 print("fine")
 """
 OS_FORK = """
+with fa.threads(2):
+    child = os.fork()
+if not child:
+    os._exit(0 if fa.get_num_threads() == 1 else 9)
+assert os.waitpid(child, 0)[1] == 0
+assert fa.get_num_threads() == 4
 for _ in range(3):
     child = os.fork()
     if not child:

@@ -73,7 +73,9 @@ cdef inline real hard_swish_backward(real grad, real x) noexcept nogil:
 
 
 cdef inline real step(real x, real threshold) noexcept nogil:
-    return <real>1 if x >= threshold else (<real>0 if x < threshold else x)
+    cdef real y
+    y = <real>1 if x >= threshold else <real>0
+    return y if x == x else x
 
 cdef inline real step_backward(real grad, real x, real threshold) noexcept nogil:
     return grad * (<real>0 if x == x else x)

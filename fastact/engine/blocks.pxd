@@ -17,6 +17,9 @@ cdef struct MapCall:
     Py_ssize_t steps[4]         # in bytes
     double params[MAX_PARAMS]
 
+cdef enum:
+    HALVES = 1024   # elements of half precision packed at a time
+
 cdef Py_ssize_t itemsize(int dtype) noexcept nogil
 cdef void gather(void *block, const char *data, Py_ssize_t step, Py_ssize_t n, int dtype) noexcept nogil
 cdef void scatter(char *data, Py_ssize_t step, const void *block, Py_ssize_t n, int dtype) noexcept nogil

@@ -19,7 +19,6 @@ cdef extern from "sums.h" nogil:
 
 cdef enum:
     BLOCK = 512     # elements packed at a time: four buffers of doubles are 16 KiB of stack
-    HALVES = 1024   # elements of half precision packed at a time: as many bytes
 
 ctypedef fused word:
     unsigned short

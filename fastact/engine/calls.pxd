@@ -99,4 +99,6 @@ cdef object ready(object array, object dtype)
 cdef int put(object out, object result) except -1
 cdef object rounded(object result, object dtype)
 cdef bint foreign(tuple arrays)
+cdef int leading(tuple arrays)
+cdef object whole_number(str name, str argument, object value)
 cdef int check_out(str name, object out, list inputs=*) except -1

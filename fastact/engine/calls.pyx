@@ -6,6 +6,9 @@ from cpython.object cimport PyObject, PyTypeObject
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, gather, scatter
+from fastact.engine.threads cimport GRAIN, run_spans
+
+import operator
 
 import numpy as np
 
@@ -29,7 +32,7 @@ cdef PyObject *KEEPDIMS = <PyObject *>"keepdims"
 PLAIN_RULE = np.ndarray.__array_ufunc__
 SCALAR_RULE = getattr(np.generic, "__array_ufunc__", PLAIN_RULE)
 cdef object FLOAT = np.dtype(np.float32)
-HALVES = {"b1": np.float16, "i1": np.float16, "u1": np.float16, "i2": np.float32, "u2": np.float32}
+SMALL_INTEGERS = {"b1": np.float16, "i1": np.float16, "u1": np.float16, "i2": np.float32, "u2": np.float32}
 
 
 cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1:
@@ -111,7 +114,7 @@ cdef object real_dtype(object array):
     if dtype.kind == "f" and dtype.itemsize <= 8:
         return dtype.newbyteorder("=")
     if dtype.kind in "biu":
-        return np.dtype(HALVES.get(f"{dtype.kind}{dtype.itemsize}", np.float64))
+        return np.dtype(SMALL_INTEGERS.get(f"{dtype.kind}{dtype.itemsize}", np.float64))
     return dtype if is_brain(dtype) else None
 
 
@@ -135,14 +138,41 @@ cdef bint is_ready(object array, object dtype):
     return type(array) is np.ndarray and array.dtype == dtype and cnp.PyArray_ISCARRAY_RO(array)
 
 
+cdef struct Conversion:     # between half precision and the computing type, of arrays as kernels need them
+    char *half
+    float *wide
+    int dtype
+    bint back
+
+
+cdef void convert_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Conversion *call = <Conversion *>context
+    if call.back:
+        scatter(call.half + 2 * start, 2, call.wide + start, stop - start, call.dtype)
+    else:
+        gather(call.wide + start, call.half + 2 * start, 2, stop - start, call.dtype)
+
+
+cdef int convert(cnp.ndarray half, cnp.ndarray wide, bint back) except -1:
+    cdef Conversion call = [<char *>cnp.PyArray_DATA(half), <float *>cnp.PyArray_DATA(wide), dtype_number(half.dtype), back]
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(half)
+    with nogil:
+        run_spans(convert_span, &call, n, GRAIN, n * 0.1)
+    return 0
+
+
+cdef bint is_half(object dtype):
+    return dtype.char == "e" or is_brain(dtype)
+
+
 cdef object ready(object array, object dtype):
     """The array as kernels need it: itself where it is so already, else a copy."""
     cdef cnp.ndarray wide
     if is_ready(array, dtype):
         return array
-    if dtype == FLOAT and array.dtype.itemsize == 2 and array.dtype.kind in "fV" and is_ready(array, array.dtype):
+    if dtype == FLOAT and is_half(array.dtype) and is_ready(array, array.dtype):
         wide = np.empty(array.shape, FLOAT)
-        gather(cnp.PyArray_DATA(wide), cnp.PyArray_BYTES(<cnp.ndarray>array), 2, array.size, dtype_number(array.dtype))
+        convert(array, wide, False)
         return wide
     with np.errstate(all="ignore"):     # casting may overflow
         return np.require(array, dtype, "CAE")
@@ -150,10 +180,8 @@ cdef object ready(object array, object dtype):
 
 cdef int put(object out, object result) except -1:
     """Copy a result to where it is wanted, rounded to the dtype there, silently."""
-    cdef object dtype = out.dtype
-    if result.dtype == FLOAT and dtype.itemsize == 2 and is_ready(out, dtype) and is_ready(result, FLOAT):
-        scatter(cnp.PyArray_BYTES(<cnp.ndarray>out), 2, cnp.PyArray_DATA(<cnp.ndarray>result), out.size, dtype_number(dtype))
-        return 0
+    if result.dtype == FLOAT and is_half(out.dtype) and is_ready(out, out.dtype) and is_ready(result, FLOAT):
+        return convert(out, result, True)
     with np.errstate(all="ignore"):
         np.copyto(out, result, casting="same_kind")
     return 0
@@ -175,6 +203,19 @@ cdef bint foreign(tuple arrays):
         if rule is not PLAIN_RULE and rule is not SCALAR_RULE:
             return True
     return False
+
+
+cdef int leading(tuple arrays):
+    """The argument that decides the dtype, whatever the others are: the first; Python's numbers have no say."""
+    return next((k for k, a in enumerate(arrays) if type(a) not in (int, float, bool)), 0)
+
+
+cdef object whole_number(str name, str argument, object value):
+    """A whole number, or TypeError."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: {argument}={value!r}; a whole number is required") from None
 
 
 cdef int check_out(str name, object out, list inputs=None) except -1:

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, params_of, run_map
 from fastact.engine.calls cimport (
     PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, alike, check_out, foreign,
-    only_known, output, slow, tidy_dtype,
+    leading, only_known, output, slow, tidy_dtype,
 )
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.threads cimport KEEP_GIL
@@ -49,13 +49,12 @@ cdef class MapFunction(Function):
         if self.numbers(params, values):
             params = [values[k] for k in range(self.params)]
         if not foreign(arrays):
-            first = next((k for k, a in enumerate(arrays) if type(a) not in (int, float, bool)), 0)     # Python's numbers have no say
+            first = leading(arrays)
             arrays = tuple([np.asanyarray(a) for a in arrays])
-            dtype = None if "signature" in kwargs else kwargs.pop("dtype", None)
-            if dtype is None and "signature" not in kwargs:
-                dtype = dtype_of(self, self.ufunc, arrays[first])   # the first array decides, whatever the others are
-            if dtype is not None:
-                kwargs["signature"] = (dtype,) * self.arrays + (np.float64,) * self.params + (dtype,)
+            if "signature" not in kwargs:
+                dtype = dtype_of(self, self.ufunc, arrays[first], kwargs.pop("dtype", None))
+                if dtype is not None:
+                    kwargs["signature"] = (dtype,) * self.arrays + (np.float64,) * self.params + (dtype,)
             params = [np.asarray(p, dtype=np.float64) for p in params]
         with np.errstate(all="ignore"):     # casting may overflow
             return self.ufunc(*arrays, *params, **kwargs)

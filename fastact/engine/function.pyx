@@ -96,7 +96,8 @@ cdef class Function:
             if not holds(self.bounds[k].sign, value, bound):
                 rule = self.op.rules[k]
                 instead = f"; use {self.op.instead}" if self.op.instead else ""
-                raise ValueError(f"{self.__name__}: {rule.param}={value:g}, but {rule.text} is required{instead}")
+                beside = f" and {rule.bound}={bound:g}" if self.bounds[k].other >= 0 else ""
+                raise ValueError(f"{self.__name__}: {rule.param}={value:g}{beside}, but {rule.text} is required{instead}")
         return 0
 
     cdef list bind(self, tuple args, dict kwargs):

@@ -9,14 +9,13 @@ from cython cimport floating
 from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, at_line, gather, itemsize, map_kernel, scatter
 from fastact.engine.calls cimport (
     Options, PyVectorcall_NARGS, alike, check_out, computing, disjoint, foreign, only_known, output, put,
-    read_axis, read_options, ready, rounded, slow, tidy, tidy_dtype,
+    read_axis, read_options, ready, rounded, slow, tidy, tidy_dtype, whole_number,
 )
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
 from fastact.engine.ufuncs cimport UFUNC_OPTIONS, dtype_of, make_ufunc
 
 import math
-import operator
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -72,32 +71,40 @@ cdef class ChannelFunction(Function):
         if not self.op.is_backward:
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
             weight = self.aligned(np.asarray(args[1]), x, axis)
-            if not foreign((x,)) and kwargs.get("dtype") is None:
+            if not foreign((x,)):
                 check_dtype(self.__name__, "x", x)
-                kwargs["dtype"] = dtype_of(self, self.ufunc, x)
+                self.decide(kwargs, x)
             with np.errstate(all="ignore"):     # casting may overflow
                 return self.ufunc(x, weight, **kwargs)
         grad, x, weight = [np.asarray(a) for a in args]
         for name, array in zip(self.op.inputs, (grad, x, weight)):
             check_dtype(self.__name__, name, array)
         dtype = dtype_of(self, self.ufunc, grad)
+        self.decide(kwargs, grad)
         if grad.shape != x.shape:
             raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
         aligned = self.aligned(weight, x, axis)
-        kwargs["dtype"] = dtype if kwargs.get("dtype") is None else kwargs["dtype"]
         inner = math.prod(x.shape[aligned.shape.index(aligned.size) + 1:]) if aligned.size > 1 else x.size
         sums = self.sums_of(ready(ready(grad, dtype), computing(dtype)), ready(ready(x, dtype), computing(dtype)), aligned.size, inner)
         dweight = narrowed(sums, dtype).reshape(weight.shape)
         with np.errstate(all="ignore"):
             return self.ufunc(grad, x, aligned, **kwargs), dweight
 
+    cdef int decide(self, dict kwargs, object array) except -1:
+        """Have the ufunc compute in the dtype wanted, or the array's."""
+        if "signature" not in kwargs:
+            dtype = dtype_of(self, self.ufunc, array, kwargs.pop("dtype", None))
+            kwargs["signature"] = (dtype,) * (self.arrays + 1)
+        return 0
+
     cdef object aligned(self, object weight, object x, object axis):
         """The weight in a shape that broadcasts against `x` along the axis of channels."""
+        axis = whole_number(self.__name__, "axis", axis)
         if weight.size == 1 and weight.ndim <= 1:
             return weight.reshape(())
         if x.ndim == 0:
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}, but x is a single number; one weight is required")
-        axis = normalize_axis_index(operator.index(axis) if x.ndim > 1 else 0, x.ndim, self.__name__)
+        axis = normalize_axis_index(axis if x.ndim > 1 else 0, x.ndim, self.__name__)
         if weight.shape != (x.shape[axis],):
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}; one number, or one per channel along axis {axis}, "
                              f"({x.shape[axis]},), is required")
@@ -342,7 +349,7 @@ cdef object direct(object callable, PyObject *const *args, size_t nargsf, PyObje
 
 
 cdef object direct_backward(object callable, PyObject *const *args, size_t nargsf, PyObject *names):
-    """The same for the backward pass: both gradients while a piece of the arrays is in the nearest cache."""
+    """The same for the backward pass: both gradients while a piece of the arrays is in the nearest cache; half types in a copy."""
     cdef ChannelFunction self = <ChannelFunction>callable
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
     cdef Options options

@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, MapCall, itemsize, map_kernel, run_map, sum_map
-from fastact.engine.calls cimport check_out, dtype_number, inherit_doc, only_known, ready, real_dtype
+from fastact.engine.calls cimport check_out, computing, dtype_number, inherit_doc, only_known, ready, real_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -108,11 +108,7 @@ cdef class LossFunction(Function):
         call.n = n
         call.value.kernel = self.value_kernel(dtype)
         call.wants_gradient = out is not None
-        value = np.empty(np.shape(pred), pred.dtype) if reduction == "none" else None
-        if value is not None:
-            call.value.data[0] = <char *>cnp.PyArray_DATA(value)
-            with nogil:
-                run_map(&call.value, n, self.cost)
+        value = self.each(pred, target, params) if reduction == "none" else None
         if call.wants_gradient:
             work = out if usable(out, pred, target) else np.empty(np.shape(pred), pred.dtype)
             describe(&call.gradient, dtype, pred, target, params)
@@ -128,6 +124,19 @@ cdef class LossFunction(Function):
         if work is not out:
             np.copyto(out, work)
         return value, out
+
+    cdef object each(self, cnp.ndarray pred, cnp.ndarray target, double *params):
+        """The loss of every element, in the type it is computed in."""
+        cdef MapCall call
+        cdef cnp.ndarray value = np.empty(np.shape(pred), computing(pred.dtype))
+        cdef int dtype = dtype_number(value.dtype)
+        pred, target = ready(pred, value.dtype), ready(target, value.dtype)
+        describe(&call, dtype, pred, target, params)
+        call.kernel = self.value_kernel(dtype)
+        call.data[0] = <char *>cnp.PyArray_DATA(value)
+        with nogil:
+            run_map(&call, cnp.PyArray_SIZE(pred), self.cost * (2 if dtype == DOUBLE else 1))
+        return value
 
     cdef double reduce(self, LossCall *call, bint wants_value) except *:
         """Go over the chunks; the sum of the values, in the chunks' order whatever the number of threads."""

@@ -9,13 +9,12 @@ from libc.string cimport memcmp
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
     Options, Py_TYPE, PyLong_AsSsize_t, PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, computing, disjoint,
-    is_brain, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, tidy,
+    is_brain, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, tidy, whole_number,
 )
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.rows cimport COLUMNS, ROWS
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
 
-import operator
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -116,10 +115,11 @@ cdef class PickFunction(Function):
         """Everything that is not a plain call."""
         only_known(self.__name__, kwargs, ("axis", "out", *self.param_names))
         args, axis = take_axis(self, args, kwargs)
+        axis = whole_number(self.__name__, "axis", axis)
         out = kwargs.pop("out", None)
         if self.op.is_backward:
-            return self.place_any(np.asarray(args[0]), np.asarray(args[1]), self.bind(args, kwargs)[0], operator.index(axis), out)
-        return self.pick_any(np.asarray(args[0]), operator.index(axis), out)
+            return self.place_any(np.asarray(args[0]), np.asarray(args[1]), self.bind(args, kwargs)[0], axis, out)
+        return self.pick_any(np.asarray(args[0]), axis, out)
 
     cdef object pick_any(self, object x, Py_ssize_t axis, object out):
         """Value and index along an axis, through copies where the arrays are not as kernels need them."""
@@ -162,7 +162,7 @@ cdef class PickFunction(Function):
         if which.shape != grad.shape or which.dtype.kind not in "iu":
             raise ValueError(f"{self.__name__}: which has dtype {which.dtype} and shape {which.shape}; integers of the shape of grad, "
                              f"{grad.shape}, are required")
-        count = operator.index(pieces)
+        count = whole_number(self.__name__, self.param_names[0], pieces)
         if count < 1:
             raise ValueError(f"{self.__name__}: pieces={pieces!r}; a whole number >= 1 is required")
         if which.size and not (0 <= which.min() and which.max() < count):

@@ -6,13 +6,12 @@ from libc.string cimport memset
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, itemsize
-from fastact.engine.calls cimport computing, inherit_doc, is_ready, only_known, put, ready
+from fastact.engine.calls cimport computing, inherit_doc, is_ready, only_known, put, ready, whole_number
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport COLUMNS, LINE, ROWS, TOGETHER, RowCall, pack, place, unpack
 from fastact.engine.threads cimport run_spans
 
 import math
-import operator
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -117,6 +116,9 @@ cdef class RowLossFunction(Function):
         if out is not None and not self.op.is_backward:
             raise TypeError(f"{self.__name__}() takes no out; {self.__name__}_value_and_grad(..., out=) writes the gradient there")
         check_reduction(self.__name__, reduction)
+        for option, value in (("label_smoothing", label_smoothing), ("z_loss", z_loss)):
+            if not isinstance(value, (int, float, np.integer, np.floating)):
+                raise TypeError(f"{self.__name__}: {option}={value!r}; a real number is required")
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"{self.__name__}: label_smoothing={label_smoothing!r}; a number from 0 to 1 is required")
         if not 0 <= z_loss < float("inf"):
@@ -130,7 +132,7 @@ cdef class RowLossFunction(Function):
         dtype = check_dtype(self.__name__, "pred", pred)
         if pred.ndim == 0:
             raise ValueError(f"{self.__name__}: pred has no axis; at least the axis of classes is required")
-        axis = normalize_axis_index(operator.index(axis), pred.ndim, self.__name__)
+        axis = normalize_axis_index(whole_number(self.__name__, "axis", axis), pred.ndim, self.__name__)
         classes = pred.shape[axis]
         if classes == 0:
             raise ValueError(f"{self.__name__}: pred has shape {pred.shape}, no class along axis {axis}; at least one is required")
@@ -139,7 +141,7 @@ cdef class RowLossFunction(Function):
         into = gradient_target(self.__name__, out, pred, dtype) if self.op.is_backward else None
         labels = dense = None
         if target.dtype.kind in "iu":
-            labels, mass = self.labels(target, pred.shape, axis, operator.index(ignore_index), weight)
+            labels, mass = self.labels(target, pred.shape, axis, whole_number(self.__name__, "ignore_index", ignore_index), weight)
             if label_smoothing:
                 dense = np.ascontiguousarray((np.ones(classes) if weight is None else weight) * (label_smoothing / classes), compute)
         else:

@@ -4,7 +4,7 @@
 from cython cimport floating
 from libc.stdlib cimport free, malloc
 
-from fastact.engine.blocks cimport DOUBLE, SINGLE, at_line, gather, itemsize, scatter
+from fastact.engine.blocks cimport DOUBLE, HALVES, SINGLE, at_line, gather, itemsize, scatter
 from fastact.engine.threads cimport run_spans
 
 cdef extern from "transpose.h" nogil:
@@ -12,14 +12,13 @@ cdef extern from "transpose.h" nogil:
     void fa_transpose_d(double *to, Py_ssize_t to_step, const double *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t columns)
 
 cdef enum:
-    PIECE = 1024    # the longest run of half precision that `gather` takes from strided memory
     ROOM = 2048     # elements of rows that are buffered together, so that a kernel can take several at once
     LEAST = 32      # columns that are converted together: a cache line ...
     MOST = 512      # ... or more, where they are short
 
 cdef enum:          # how rows come to a kernel
     WHOLE           # as they are, one after another
-    BUFFERED        # one at a time, through a buffer
+    BUFFERED        # some at a time, through a buffer
     BESIDE          # as they are, side by side
     CONVERTED       # side by side, some columns at a time through a buffer
     PACKED          # short rows: brought side by side on the stack
@@ -182,7 +181,7 @@ cdef void packed_span(RowCall *call, Py_ssize_t start, Py_ssize_t stop) noexcept
 
 cdef inline void copy_run(RowCall *call, char *data, Py_ssize_t step, char *buffer, Py_ssize_t n, bint back) noexcept nogil:
     """Bring elements at even steps to a buffer of the computing type, or back; half precision with gaps in pieces."""
-    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4, most = n if step == itemsize(call.dtype) else PIECE, i, count
+    cdef Py_ssize_t size = 8 if call.dtype == DOUBLE else 4, most = n if step == itemsize(call.dtype) else HALVES, i, count
     for i from 0 <= i < n by most:
         count = most if n - i > most else n - i
         if back:

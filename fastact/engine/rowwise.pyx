@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, itemsize
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, only_known, output,
+    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, leading, only_known, output,
     read_axis, read_options, slow, slow_call, tidy, tidy_dtype,
 )
 from fastact.engine.function cimport Function, call_directly
@@ -73,6 +73,10 @@ cdef class RowFunction(Function):
         with np.errstate(all="ignore"):     # casting may overflow
             if not foreign(args):
                 arrays = tuple([np.asanyarray(a) for a in args])
+                if "signature" not in kwargs:
+                    dtype = dtype_of(self, self.ufunc, arrays[leading(args)], kwargs.pop("dtype", None))
+                    if dtype is not None:
+                        kwargs["signature"] = (dtype,) * (self.arrays + 1)
                 return self.along(arrays if all(self.cores) else unmasked(arrays), axis, keepdims, kwargs)
             if axis is None or isinstance(axis, tuple):
                 raise TypeError(f"{self.__name__}: axis={axis!r} of a {type(args[0]).__name__}; one axis, given as an int, is required")
@@ -92,9 +96,6 @@ cdef class RowFunction(Function):
                 axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, self.__name__)
             except TypeError:
                 raise TypeError(f"{self.__name__}: axis={axis!r}; an int, a tuple of ints or None is required") from None
-        dtype = dtype_of(self, self.ufunc, arrays[0])
-        if dtype is not None and "dtype" not in kwargs and "signature" not in kwargs and self.arrays > 1:
-            kwargs["dtype"] = dtype
         arrays = tuple([a if core else reduced(self.__name__, a, model, axes) for a, core in zip(arrays, self.cores)])
         for a, core in zip(arrays, self.cores):
             if core and a.shape != model.shape:

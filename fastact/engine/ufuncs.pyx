@@ -13,6 +13,8 @@ from fastact.engine.calls cimport is_brain, real_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
 
+import numpy as np
+
 cdef extern from "cpu.h" nogil:
     unsigned int fa_save_flags()
     void fa_restore_flags(unsigned int state)
@@ -201,14 +203,16 @@ cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1:
     return 0
 
 
-cdef object dtype_of(Function function, object ufunc, object array):
-    """The dtype to compute in; bfloat16 gets its loop when it is first met, since no package of ours brings it."""
-    if is_brain(array.dtype):
+cdef object dtype_of(Function function, object ufunc, object array, object wanted=None):
+    """The dtype to compute in, the one wanted or the array's; bfloat16 gets its loop when it is first met, since no package of ours
+    brings it."""
+    dtype = array.dtype if wanted is None else np.dtype(wanted)
+    if is_brain(dtype):
         if not function.brain:
-            add_bfloat16(function, ufunc, array.dtype)
-            function.brain = array.dtype.num
-        return array.dtype
-    return real_dtype(array)
+            add_bfloat16(function, ufunc, dtype)
+            function.brain = dtype.num
+        return dtype
+    return real_dtype(array) if wanted is None else dtype
 
 
 cdef object make_ufunc(Function function):

@@ -82,7 +82,8 @@ def hard_swish_backward(grad, x):
 
 @scalar
 def step(x, threshold):
-    return real(1) if x >= threshold else (real(0) if x < threshold else x)
+    y = real(1) if x >= threshold else real(0)
+    return y if x == x else x
 
 
 @scalar

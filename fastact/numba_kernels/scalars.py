@@ -235,7 +235,8 @@ def scalar(function):
     """Make a function callable in compiled code, where each call is compiled for float32 or float64 and inlined."""
 
     def define(typing, *kinds):
-        real = next((kind for kind in kinds if isinstance(kind, types.Float)), types.float64)  # the first number decides
+        first = next((kind for kind in kinds if not isinstance(kind, types.Callable)), None)
+        real = first if isinstance(first, types.Float) else types.float64  # the first number decides
 
         def result(values, *build):
             translator = Translator(typing, *build)

@@ -148,7 +148,7 @@ def step(x, threshold=0.0):
     >>> fa.step(np.array([-2.0, 0.0, 3.0]))
     array([0., 1., 1.])
     """
-    return np.where(x >= threshold, 1, np.where(x < threshold, 0, x))
+    return np.where(x >= threshold, 1, np.where(np.isnan(x), x, 0))
 
 @step.backward(ulp=(0.0, 0.0), cost=0.08, formula="0", numpy="np.zeros_like(grad)")
 def step_backward(grad, x, threshold=0.0):
