@@ -214,7 +214,7 @@ def test_helpers_round_as_the_caller_does():
 WAKING = """
 import glob, os, time, numpy as np, fastact as fa
 fa.set_num_threads(2)
-short, long = (np.ones(int(work / fa.ops["sigmoid"].cost), "f4") for work in (1e5, 1e6))
+short, long = (np.ones(int(work / fa.ops["sigmoid"].cost), "f4") for work in (8e4, 1e6))
 before = set(os.listdir("/proc/self/task"))
 fa.sigmoid(long)
 helper, = set(os.listdir("/proc/self/task")) - before

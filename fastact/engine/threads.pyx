@@ -11,7 +11,7 @@ cdef extern from "pool.h":
 
 cdef enum:
     PIECES = 16     # for each thread of a call: who begins late, or is slower, leaves more to others
-    ASLEEP = 3      # times the work that a call needs, where helpers have to be woken up for it alone
+    ASLEEP = 2      # times the work that a call needs, where helpers have to be woken up for it alone
 
 cdef int limit = 1            # threads a call may use
 cdef double WORTH = 25000.0   # nanoseconds of work that pay for one more thread: about what it takes to wake it up
