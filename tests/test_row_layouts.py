@@ -230,15 +230,15 @@ def test_direct_calls_with_one_number_a_row_give_what_the_generic_path_gives(dty
                 for out in (np.empty_like(x), x.copy()):
                     assert f(grad, out if np.array_equal(out, x) else x, total, axis=axis, out=out) is out
                     same(out, want, f"in place, {shape}, axis {axis}")
-    x = np.random.default_rng(5).standard_normal((4, 5)).astype(dtype)
+    x = np.random.default_rng(5).standard_normal((4, 200)).astype(dtype)  # short rows are copied before they are computed
     y = x.sum(1)
     for k in (0, 2):  # a gradient, or the saved output, in the memory of the result
-        room = np.zeros(25, dtype)
+        room = np.zeros(x.size + 5, dtype)
         arguments = [np.ones_like(y), x, y]
         room[3:7] = arguments[k]
         arguments[k] = room[3:7]
-        same(f(*arguments, axis=1, out=room[:20].reshape(4, 5)), f(np.ones_like(y), x, y, axis=1), "overlap")
-    for wrong in (np.ones(5, dtype), np.ones((4, 5), dtype), np.ones((4, 1, 1), dtype)):
+        same(f(*arguments, axis=1, out=room[: x.size].reshape(x.shape)), f(np.ones_like(y), x, y, axis=1), "overlap")
+    for wrong in (np.ones(5, dtype), np.ones((4, 200), dtype), np.ones((4, 1, 1), dtype)):
         with pytest.raises(ValueError, match="is required"):
             f(wrong, x, y, axis=1)
 
