@@ -1,6 +1,7 @@
 /* The threads that help with a call: they sleep until there is work, and take pieces of one call at a time.
 
-Whoever calls never waits for a helper that has not begun. So a call beside busy neighbours takes about as long as alone, where OpenMP
+Each takes those of its own part of the array first, which it met in the call before too and has in its cache, and then what others
+have left. Whoever calls never waits for a helper that has not begun. So a call beside busy neighbours takes about as long as alone, where OpenMP
 waits until each thread of its team has had a processor, up to some milliseconds. Helpers round as the caller does, on x86. */
 
 #include <pthread.h>
@@ -25,13 +26,13 @@ enum {
     FA_OFFERS = 5000,    /* ... and offers, before it sleeps for a moment, which leaves it to threads of less priority too */
     FA_STACK = 1 << 21,  /* bytes; kernels keep blocks of up to some 250,000 */
     FA_TEAM = 1024,      /* threads at most */
-    FA_PIECE_BITS = 20, FA_TEAM_BITS = 12  /* of the ticket: a call has at most 2**20 - 1 pieces */
+    FA_NUMBER = 32       /* where the number of a call begins, in its ticket and in its parts */
 };
 
 static struct {
     pthread_mutex_t caller;      /* held by the call that has the pool */
     int helpers;                 /* started; members 1, 2, ... of a team, whose member 0 is the caller */
-    uint64_t ticket;             /* a number for each call, the size of its team, and the pieces that nobody has taken */
+    uint64_t ticket;             /* a number for each call, and the size of its team */
     ptrdiff_t unfinished;        /* pieces */
     fa_span function;            /* the call itself: written when nothing is left of the one before, read by who has taken a piece */
     void *context;
@@ -40,10 +41,11 @@ static struct {
 } fa_pool = {PTHREAD_MUTEX_INITIALIZER};
 
 static struct {
+    uint64_t part;               /* the number of the call, and the pieces of the member's part that nobody has taken */
     sem_t bell;
     int asleep;                  /* set by the helper; who clears it has to ring, unless it is the helper itself */
-    char apart[64 - (sizeof(sem_t) + sizeof(int)) % 64];
-} fa_helpers[FA_TEAM];
+    char apart[128 - (sizeof(uint64_t) + sizeof(sem_t) + sizeof(int)) % 64];
+} fa_members[FA_TEAM];
 
 static inline void fa_pause(void) {
 #if defined(__SSE2__)
@@ -53,42 +55,51 @@ static inline void fa_pause(void) {
 #endif
 }
 
-static inline int fa_team(uint64_t ticket) {
-    return (int)(ticket >> FA_PIECE_BITS & ((1 << FA_TEAM_BITS) - 1));
+static inline uint64_t fa_ticket(void) {
+    return __atomic_load_n(&fa_pool.ticket, __ATOMIC_SEQ_CST);
 }
 
-static inline ptrdiff_t fa_left(uint64_t ticket, int member) {
-    /* The pieces that a member of the team may take; none for other helpers. */
-    return member < fa_team(ticket) ? (ptrdiff_t)(ticket & ((1 << FA_PIECE_BITS) - 1)) : 0;
+static inline ptrdiff_t fa_low(uint64_t word) {
+    /* The size of a ticket's team, or the pieces left of a part. */
+    return (ptrdiff_t)(word & (((uint64_t)1 << FA_NUMBER) - 1));
 }
 
-static inline int fa_work(int member) {
-    return fa_left(__atomic_load_n(&fa_pool.ticket, __ATOMIC_SEQ_CST), member) > 0;
+static inline ptrdiff_t fa_first(int member, int team) {
+    /* The first piece of a member's part. */
+    return fa_pool.pieces / team * member + (fa_pool.pieces % team) * member / team;
 }
 
 static void fa_wake(int member) {
     /* Wake the two helpers that a member of the team has to wake; they go on. */
-    int team = fa_team(__atomic_load_n(&fa_pool.ticket, __ATOMIC_SEQ_CST)), next;
+    int team = (int)fa_low(fa_ticket()), next;
     for (next = 2 * member + 1; next <= 2 * member + 2 && next < team; next++)
-        if (__atomic_load_n(&fa_helpers[next].asleep, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&fa_helpers[next].asleep, 0, __ATOMIC_SEQ_CST))
-            sem_post(&fa_helpers[next].bell);
+        if (__atomic_load_n(&fa_members[next].asleep, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&fa_members[next].asleep, 0, __ATOMIC_SEQ_CST))
+            sem_post(&fa_members[next].bell);
 }
 
-static int fa_take(int member) {
-    /* Compute a piece; false where none is left. A ticket that another call has replaced cannot be taken. */
-    uint64_t ticket = __atomic_load_n(&fa_pool.ticket, __ATOMIC_ACQUIRE);
+static int fa_take(uint64_t ticket, int owner) {
+    /* Compute a piece of a member's part; false where none is left, or another call has begun: the number in the part tells. */
+    int team = (int)fa_low(ticket);
+    uint64_t part = __atomic_load_n(&fa_members[owner].part, __ATOMIC_ACQUIRE);
     ptrdiff_t start, stop;
     do {
-        if (!fa_left(ticket, member)) return 0;
-    } while (!__atomic_compare_exchange_n(&fa_pool.ticket, &ticket, ticket - 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    start = (fa_pool.pieces - fa_left(ticket, member)) * fa_pool.piece;
+        if (part >> FA_NUMBER != ticket >> FA_NUMBER || !fa_low(part)) return 0;
+    } while (!__atomic_compare_exchange_n(&fa_members[owner].part, &part, part - 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    start = (fa_first(owner + 1, team) - fa_low(part)) * fa_pool.piece;
     stop = fa_pool.n - start > fa_pool.piece ? start + fa_pool.piece : fa_pool.n;
 #ifdef __SSE2__
-    if (member) _mm_setcsr(fa_pool.control);
+    _mm_setcsr(fa_pool.control);
 #endif
     fa_pool.function(fa_pool.context, start, stop);
     __atomic_sub_fetch(&fa_pool.unfinished, 1, __ATOMIC_RELEASE);
     return 1;
+}
+
+static void fa_join(uint64_t ticket, int member) {
+    /* Take what is left of one's own part, then of the others'. */
+    int team = (int)fa_low(ticket), i;
+    for (i = 0; i < team; i++)
+        while (fa_take(ticket, (member + i) % team)) {}
 }
 
 static int64_t fa_clock(void) {
@@ -97,13 +108,19 @@ static int64_t fa_clock(void) {
     return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
 }
 
-static int fa_look(int member) {
+static int fa_called(int member, uint64_t before) {
+    /* Whether there is another call than before, with this member in its team. */
+    uint64_t ticket = fa_ticket();
+    return ticket != before && member < fa_low(ticket);
+}
+
+static int fa_look(int member, uint64_t before) {
     /* Look for work for a while; false where there is none. */
     int64_t since = fa_clock();
     int look;
     do {
         for (look = 0; look < FA_LOOKS; look++) {
-            if (fa_work(member)) return 1;
+            if (fa_called(member, before)) return 1;
             fa_pause();
         }
         sched_yield();  /* the caller may want this processor */
@@ -111,19 +128,21 @@ static int fa_look(int member) {
     return 0;
 }
 
-static void fa_sleep(int member) {
+static void fa_sleep(int member, uint64_t before) {
     /* Sleep until somebody rings. First the flag, then a last look at the ticket: a caller does it the other way round. */
-    __atomic_store_n(&fa_helpers[member].asleep, 1, __ATOMIC_SEQ_CST);
-    if (fa_work(member) && __atomic_exchange_n(&fa_helpers[member].asleep, 0, __ATOMIC_SEQ_CST)) return;
-    while (sem_wait(&fa_helpers[member].bell)) {}
+    __atomic_store_n(&fa_members[member].asleep, 1, __ATOMIC_SEQ_CST);
+    if (fa_called(member, before) && __atomic_exchange_n(&fa_members[member].asleep, 0, __ATOMIC_SEQ_CST)) return;
+    while (sem_wait(&fa_members[member].bell)) {}
 }
 
 static void *fa_help(void *argument) {
     int member = (int)(intptr_t)argument;
+    uint64_t ticket = 0;
     for (;;) {
-        if (!fa_look(member)) fa_sleep(member);
+        if (!fa_look(member, ticket)) fa_sleep(member, ticket);
         fa_wake(member);
-        while (fa_take(member)) {}
+        ticket = fa_ticket();
+        if (member < fa_low(ticket)) fa_join(ticket, member);
     }
     return NULL;
 }
@@ -134,7 +153,7 @@ static int fa_hire(void) {
     pthread_t thread;
     sigset_t most, before;
     int failed, member = fa_pool.helpers + 1;
-    if (member >= FA_TEAM || sem_init(&fa_helpers[member].bell, 0, 0) || pthread_attr_init(&attributes)) return 0;
+    if (member >= FA_TEAM || sem_init(&fa_members[member].bell, 0, 0) || pthread_attr_init(&attributes)) return 0;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, FA_STACK);
     sigfillset(&most);
@@ -164,7 +183,7 @@ static int fa_at_hand(void) {
     /* Whether helpers look for work, or should be woken for a short call: one a moment ago wanted them too, as more may. */
     static int64_t wanted;
     int64_t now;
-    if (__atomic_load_n(&fa_pool.helpers, __ATOMIC_RELAXED) && !__atomic_load_n(&fa_helpers[1].asleep, __ATOMIC_RELAXED)) return 1;
+    if (__atomic_load_n(&fa_pool.helpers, __ATOMIC_RELAXED) && !__atomic_load_n(&fa_members[1].asleep, __ATOMIC_RELAXED)) return 1;
     now = fa_clock();
     return now - __atomic_exchange_n(&wanted, now, __ATOMIC_RELAXED) < FA_MOMENT;
 }
@@ -172,6 +191,7 @@ static int fa_at_hand(void) {
 static int fa_share(fa_span function, void *context, ptrdiff_t n, ptrdiff_t piece, int team) {
     /* Call `function` on pieces that cover 0..n, with up to team - 1 helpers. False, and nothing is done, where they serve another call. */
     uint64_t number;
+    int member;
     if (pthread_mutex_trylock(&fa_pool.caller)) return 0;
     while (fa_pool.helpers < team - 1 && fa_hire()) {}
     fa_pool.function = function;
@@ -183,11 +203,12 @@ static int fa_share(fa_span function, void *context, ptrdiff_t n, ptrdiff_t piec
     fa_pool.control = _mm_getcsr();
 #endif
     __atomic_store_n(&fa_pool.unfinished, fa_pool.pieces, __ATOMIC_RELAXED);
-    number = (__atomic_load_n(&fa_pool.ticket, __ATOMIC_RELAXED) >> (FA_PIECE_BITS + FA_TEAM_BITS)) + 1;
-    number = (number << FA_TEAM_BITS | (uint64_t)team) << FA_PIECE_BITS | (uint64_t)fa_pool.pieces;
-    __atomic_store_n(&fa_pool.ticket, number, __ATOMIC_SEQ_CST);
+    number = ((fa_ticket() >> FA_NUMBER) + 1) << FA_NUMBER;
+    for (member = 0; member < team; member++)
+        __atomic_store_n(&fa_members[member].part, number | (uint64_t)(fa_first(member + 1, team) - fa_first(member, team)), __ATOMIC_RELEASE);
+    __atomic_store_n(&fa_pool.ticket, number | (uint64_t)team, __ATOMIC_SEQ_CST);
     fa_wake(0);
-    while (fa_take(0)) {}
+    fa_join(number | (uint64_t)team, 0);
     fa_finish();
     pthread_mutex_unlock(&fa_pool.caller);
     return 1;
@@ -197,6 +218,6 @@ static void fa_forget(void) {
     /* In the child of a fork, where no helper lives on and another thread may have held the pool: begin anew. */
     static const pthread_mutex_t free_mutex = PTHREAD_MUTEX_INITIALIZER;
     memset(&fa_pool, 0, sizeof fa_pool);
-    memset(fa_helpers, 0, sizeof fa_helpers);
+    memset(fa_members, 0, sizeof fa_members);
     fa_pool.caller = free_mutex;
 }
