@@ -11,6 +11,12 @@ cdef extern from "<math.h>":
 cdef extern from *:
     void prefetch "__builtin_prefetch"(const void *) noexcept nogil
 
+cdef extern from "lanes.h" nogil:
+    float fa_sum_f(const float *lane)
+    double fa_sum_d(const double *lane)
+    float fa_top_f(const float *lane)
+    double fa_top_d(const double *lane)
+
 cdef enum:
     LANES = 16      # partial sums of a row: element i goes to lane i % 16 ...
     BLOCK = 1024    # ... of its block of 1024, and blocks are added in double: the same bits for every layout and thread count
@@ -163,14 +169,12 @@ cdef inline void store(real *y, const real *v, Py_ssize_t count) noexcept nogil:
         for j in range(count):
             y[j] = v[j]
 
-cdef inline real halve(real *lane) noexcept nogil:
+cdef inline real halve(const real *lane) noexcept nogil:
     """The sum of 16 lanes by halving: the one order of addition of every row loop."""
-    cdef Py_ssize_t j
-    for j in range(8):
-        lane[j] += lane[j + 8]
-    for j in range(4):
-        lane[j] += lane[j + 4]
-    return (lane[0] + lane[2]) + (lane[1] + lane[3])
+    if real is float:
+        return fa_sum_f(lane)
+    else:
+        return fa_sum_d(lane)
 
 cdef inline real only_if(bint chosen, real x) noexcept nogil:
     """x or 0, by a mask: of a choice that is added the compiler makes two sums and a choice."""
@@ -212,13 +216,10 @@ cdef inline real row_top(const real *x, Py_ssize_t n) noexcept nogil:
     if n % LANES:
         load(v, x + n - n % LANES, n % LANES, -INFINITY)
         raise_top(top, v)
-    for j in range(8):
-        top[j] = top[j + 8] if top[j + 8] > top[j] else top[j]
-    for j in range(4):
-        top[j] = top[j + 4] if top[j + 4] > top[j] else top[j]
-    top[0] = top[2] if top[2] > top[0] else top[0]
-    top[1] = top[3] if top[3] > top[1] else top[1]
-    return top[1] if top[1] > top[0] else top[0]
+    if real is float:
+        return fa_top_f(top)
+    else:
+        return fa_top_d(top)
 
 include "row_loops.pxi"
 include "column_loops.pxi"

@@ -46,6 +46,8 @@ cdef inline real store_row(real *y, const real *x, real top, Py_ssize_t n, real 
         if full < stop:
             store_terms(y + full, x + full, top, lane, stop - full, term)
         block = halve(lane)
+        if n <= BLOCK:
+            return <real>block
         rest = carried(rest, total, block)
         total += block
     return <real>settled(total, rest)
@@ -99,9 +101,11 @@ cdef inline real row_excess(real *y, const real *x, real top, Py_ssize_t n, real
         if full < stop:
             add_excess(y + full if y is not NULL else NULL, x + full, top, lane, tie, stop - full, term)
         block = halve(lane)
+        ties += halve(tie)
+        if n <= BLOCK:
+            return <real>(block + (ties - 1))
         rest = carried(rest, total, block)
         total += block
-        ties += halve(tie)
     return <real>(settled(total, rest) + (ties - 1))
 
 cdef inline void shift_rows(real *y, const real *x, Py_ssize_t n, Py_ssize_t width, real (*term)(real, real) noexcept nogil,
@@ -165,6 +169,8 @@ cdef inline real row_product(const real *a, const real *b, Py_ssize_t n, real (*
         if full < stop:
             add_products(a + full, b + full, lane, stop - full, term)
         block = halve(lane)
+        if n <= BLOCK:
+            return <real>block
         rest = carried(rest, total, block)
         total += block
     return <real>settled(total, rest)
