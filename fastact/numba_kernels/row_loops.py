@@ -1,7 +1,7 @@
 """The loops over rows that follow one another, with the order of addition that holds for every layout.
 
 Sums are taken in blocks of 1024 elements: 16 lanes in the type of the data (element i goes to lane i % 16), the lanes by halving,
-the blocks in float64. So every layout and thread count gives the same bits.
+the blocks in float64, where there are several. So every layout and thread count gives the same bits.
 """
 
 from fastact.numba_kernels.bits import SINGLE, real, scalar
@@ -16,16 +16,20 @@ ROWS = 8  # contiguous rows that go through a pass together, where they are shor
 def row_excess(term, y, x, top, n):
     """The sum of a row's terms without one maximum; the terms are stored too where `y` is given."""
     terms, summed, tied = stack(top, BLOCK), stack(top, BLOCK), stack(top, BLOCK)
+    result = real(0.0)
     total = rest = ties = 0.0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
         to = terms if is_null(y) else offset(y, start)
         each(size, (to, summed, tied), untied, term, offset(x, start), top)
         block = add_up(size, None, summed)
-        rest = carried(rest, total, block)
-        total += block
         ties += add_up(size, None, tied)
-    return real(less_one(total, rest, ties))
+        result = real(block + (ties - 1.0))
+        if n > BLOCK:
+            rest = carried(rest, total, block)
+            total += block
+            result = real(less_one(total, rest, ties))
+    return result
 
 
 @scalar
@@ -58,26 +62,34 @@ def measure_rows(term, x, n, left, tops, excess):
 @routine
 def store_row(term, y, x, top, n):
     """Store the terms of a row; their sum."""
+    result = real(0.0)
     total = rest = 0.0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
         each(size, offset(y, start), term, offset(x, start), top)
         block = add_up(size, None, offset(y, start))
-        rest = carried(rest, total, block)
-        total += block
-    return real(settled(total, rest))
+        result = block
+        if n > BLOCK:
+            rest = carried(rest, total, block)
+            total += block
+            result = real(settled(total, rest))
+    return result
 
 
 @routine
 def row_product(term, a, b, n):
     """The sum of the terms of two rows."""
+    result = real(0.0)
     total = rest = 0.0
     for start in range(0, n, BLOCK):
         size = BLOCK if n - start > BLOCK else n - start
         block = add_up(size, term, offset(a, start), offset(b, start))
-        rest = carried(rest, total, block)
-        total += block
-    return real(settled(total, rest))
+        result = block
+        if n > BLOCK:
+            rest = carried(rest, total, block)
+            total += block
+            result = real(settled(total, rest))
+    return result
 
 
 # ---- kernels: `width` rows of n elements, which follow one another ---------------------------------------------------------
