@@ -195,20 +195,21 @@ def element(routine, pointer):
 
 @instructions
 def store(routine, pointer, vector):
-    """Write 16 numbers; where they are indices, they are kept in real numbers, below 2**24."""
+    """Write the numbers of a vector; where they are indices, they are kept in real numbers, below 2**24."""
     builder, number, value = routine.builder, pointer.value.type.pointee, vector.value
+    kind = ir.VectorType(number, value.type.count)
     if isinstance(number, ir.IntType):
-        value = builder.sext(builder.fptosi(value, ir.VectorType(ir.IntType(32), LANES)), ir.VectorType(number, LANES))
-    place = builder.bitcast(pointer.value, ir.VectorType(number, LANES).as_pointer())
+        value = builder.sext(builder.fptosi(value, ir.VectorType(ir.IntType(32), kind.count)), kind)
+    place = builder.bitcast(pointer.value, kind.as_pointer())
     builder.store(value, place, align=routine.context.get_abi_alignment(number))
 
 
 @instructions
-def broadcast(routine, value):
-    """16 times a number."""
-    number, builder = routine.number(value), routine.builder
-    one = builder.insert_element(ir.Constant(ir.VectorType(number.value.type, LANES), ir.Undefined), number.value, ir.IntType(32)(0))
-    return Number(number.type, shuffled(builder, one, one, [0] * LANES))
+def broadcast(routine, value, like):
+    """A number as often as a vector has numbers."""
+    number, builder, count = routine.number(value), routine.builder, like.value.type.count
+    one = builder.insert_element(ir.Constant(ir.VectorType(number.value.type, count), ir.Undefined), number.value, ir.IntType(32)(0))
+    return Number(number.type, shuffled(builder, one, one, [0] * count))
 
 
 @instructions
@@ -218,10 +219,11 @@ def numbered(routine, vector):
 
 
 @instructions
-def turned_round(routine, vector, count):
-    """A vector whose first `count` numbers went to its end."""
-    moved = shuffled(routine.builder, vector.value, vector.value, [(k + count) % LANES for k in range(LANES)])
-    return Number(vector.type, moved)
+def halves(routine, vector):
+    """The first and the second half of a vector."""
+    size = vector.value.type.count // 2
+    parts = ([*range(start, start + size)] for start in (0, size))
+    return tuple(Number(vector.type, shuffled(routine.builder, vector.value, vector.value, part)) for part in parts)
 
 
 @instructions

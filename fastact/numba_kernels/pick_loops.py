@@ -3,13 +3,13 @@
 import numpy as np
 from llvmlite import ir
 
-from fastact.numba_kernels.bits import real, scalar
+from fastact.numba_kernels.bits import SINGLE, real, scalar
 from fastact.numba_kernels.column_loops import BLOCK, COLUMNS, columns, same
-from fastact.numba_kernels.loops import LANES, broadcast, each, head_of, load, numbered, offset, shuffled, stack, store, turned_round
+from fastact.numba_kernels.loops import LANES, broadcast, each, halves, head_of, load, numbered, offset, shuffled, stack, store
 from fastact.numba_kernels.routines import instructions, routine
 from fastact.numba_kernels.scalars import Number
 
-SHORT = 64  # rows of fewer elements are turned, 16 of them and as many columns at a time as this:
+SHORT = 64  # rows of fewer elements are turned, 16 of them in float32 and 8 in float64, and as many columns at a time as this:
 TILE = 4
 FAR = 1 << 24  # float32 holds every whole number up to here
 
@@ -21,7 +21,7 @@ PAIRS = {  # which elements of two vectors of 8 float32 or 4 float64, then of tw
 
 @instructions
 def columns_of(routine, x, step):
-    """Four vectors: number r of vector c is ``x[r * step + c]``, for 16 rows."""
+    """Four vectors: number r of vector c is ``x[r * step + c]``, for twice as many rows as a register holds numbers."""
     builder, x, step, kind = routine.builder, x.value, routine.number(step).value, x.type.dtype
     number, size = x.type.pointee, routine.context.get_abi_alignment(x.type.pointee)
     low, high, first, second, apart = PAIRS[number]
@@ -31,7 +31,7 @@ def columns_of(routine, x, step):
         return builder.load(builder.bitcast(here, ir.VectorType(number, TILE).as_pointer()), align=size)
 
     found = [[] for _ in range(TILE)]  # the pieces of each column
-    for r in range(0, LANES, len(low)):
+    for r in (0, len(low)):
         rows = [row(r + k) for k in range(len(low))]
         if len(low) > TILE:  # rows r and r + 4 are the halves of a vector
             rows = [joined(builder, rows[k], rows[k + TILE]) for k in range(TILE)]
@@ -39,9 +39,7 @@ def columns_of(routine, x, step):
             one, other = shuffled(builder, *rows[:2], pair), shuffled(builder, *rows[2:], pair)
             for j, half in enumerate((first, second)):
                 found[k * (3 - apart) + j * apart].append(shuffled(builder, one, other, half))
-    while len(found[0]) > 1:
-        found = [[joined(builder, *pieces[k : k + 2]) for k in range(0, len(pieces), 2)] for pieces in found]
-    return tuple(Number(kind, column) for (column,) in found)
+    return tuple(Number(kind, joined(builder, *pieces)) for pieces in found)
 
 
 def joined(builder, one, other):
@@ -108,7 +106,7 @@ def pick_beside(takes, best, at, x, first, count, width, stride):
         j = g if width - g >= LANES else width - LANES
         top, where = load(offset(best, j)), load(offset(at, j))
         for k in range(count):
-            top, where = picked(takes, load(offset(x, k * stride + j)), top, where, broadcast(real(first + k)))
+            top, where = picked(takes, load(offset(x, k * stride + j)), top, where, broadcast(real(first + k), top))
         store(offset(best, j), top)
         store(offset(at, j), where)
 
@@ -131,20 +129,25 @@ def pick_together(takes, out, which, x, n, width, stride):
     each(width, out, same, best)
 
 
+@instructions
+def champion(routine, takes, best, at):
+    """The best of the numbers of a vector, and its index of those in another one."""
+    while best.value.type.count > 1:
+        (best, x), (at, here) = (halves(routine, vector) for vector in (best, at))
+        best, at = routine.call(met, [takes, x, best, at, here])
+    return head_of(routine, best), routine.call(whole, [head_of(routine, at)])
+
+
 @routine
 def pick_near(takes, x, n):
     """The pick of 16 to FAR elements and its index; the last vector ends with the row, and may see elements again."""
-    best, at = load(x), broadcast(real(0))
+    best = load(x)
+    at = broadcast(real(0), best)
     for i in range(LANES, n - LANES + 1, LANES):
-        best, at = picked(takes, load(offset(x, i)), best, at, broadcast(real(i)))
+        best, at = picked(takes, load(offset(x, i)), best, at, broadcast(real(i), best))
     if n % LANES > 0:
-        best, at = picked(takes, load(offset(x, n - LANES)), best, at, broadcast(real(n - LANES)))
-    at = numbered(at)
-    best, at = met(takes, turned_round(best, 8), best, at, turned_round(at, 8))
-    best, at = met(takes, turned_round(best, 4), best, at, turned_round(at, 4))
-    best, at = met(takes, turned_round(best, 2), best, at, turned_round(at, 2))
-    best, at = met(takes, turned_round(best, 1), best, at, turned_round(at, 1))
-    return head_of(best), whole(head_of(at))
+        best, at = picked(takes, load(offset(x, n - LANES)), best, at, broadcast(real(n - LANES), best))
+    return champion(takes, best, numbered(at))
 
 
 @routine
@@ -178,35 +181,41 @@ def place_together(chosen, out, grad, which, n, width, stride):
 
 @routine
 def pick_turned(takes, out, which, x, n):
-    """Of 16 rows. Four elements of each are read at least; the last four columns end with the row, and may be seen again."""
+    """Of 16 or 8 rows. Four elements of each are read at least; the last four columns end with the row, and may be seen again."""
     first, second, third, fourth = columns_of(x, n)
-    best, at = first, broadcast(real(0))
+    best, at = first, broadcast(real(0), first)
     if n > 1:
-        best, at = picked(takes, second, best, at, broadcast(real(1)))
+        best, at = picked(takes, second, best, at, broadcast(real(1), first))
     if n > 2:
-        best, at = picked(takes, third, best, at, broadcast(real(2)))
+        best, at = picked(takes, third, best, at, broadcast(real(2), first))
     if n > 3:
-        best, at = picked(takes, fourth, best, at, broadcast(real(3)))
+        best, at = picked(takes, fourth, best, at, broadcast(real(3), first))
     for c in range(TILE, n, TILE):
         start = n - TILE if n - c < TILE else c
         first, second, third, fourth = columns_of(offset(x, start), n)
-        best, at = picked(takes, first, best, at, broadcast(real(start)))
-        best, at = picked(takes, second, best, at, broadcast(real(start + 1)))
-        best, at = picked(takes, third, best, at, broadcast(real(start + 2)))
-        best, at = picked(takes, fourth, best, at, broadcast(real(start + 3)))
+        best, at = picked(takes, first, best, at, broadcast(real(start), first))
+        best, at = picked(takes, second, best, at, broadcast(real(start + 1), first))
+        best, at = picked(takes, third, best, at, broadcast(real(start + 2), first))
+        best, at = picked(takes, fourth, best, at, broadcast(real(start + 3), first))
     store(out, best)
     store(which, at)
 
 
+@scalar
+def turned_at_once(x):
+    return LANES if SINGLE else LANES // 2
+
+
 @routine
 def pick_short(takes, out, which, x, n, width):
-    """The last rows, fewer than 16 or with nothing behind them to be read, are copied to where they are 16."""
+    """The last rows, too few or with nothing behind them to be read, are copied to where they are enough."""
     rows, best, at = stack(x[0], LANES * SHORT), stack(x[0], LANES), stack(n, LANES)
-    for j in range(0, width, LANES):
-        if j + LANES <= width and (j + LANES - 1) * n + TILE <= width * n:
+    some = turned_at_once(x[0])
+    for j in range(0, width, some):
+        if j + some <= width and (j + some - 1) * n + TILE <= width * n:
             pick_turned(takes, offset(out, j), offset(which, j), offset(x, j * n), n)
         else:
-            count = LANES if width - j > LANES else width - j
+            count = some if width - j > some else width - j
             each(LANES * SHORT, rows, same, real(0))
             each(count * n, rows, same, offset(x, j * n))
             pick_turned(takes, best, at, rows, n)
