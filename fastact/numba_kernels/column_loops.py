@@ -135,15 +135,25 @@ def lanes_used(n, start):
 
 
 @routine
-def add_lanes(total, rest, lanes, width, used):
+def add_lanes(total, rest, lanes, width, n, start):
     """Add every column's lanes by halving, in the order of `add_up`, to the column's total; see `carried`."""
-    half, left = LANES, used
+    half, left = LANES, lanes_used(n, start)
     while half > 1:
         half >>= 1
         each((left - half) * width, lanes, add, lanes, offset(lanes, half * width))
         left = half if left > half else left
-    each(width, rest, carried, rest, total, lanes)
+    if n > BLOCK:
+        each(width, rest, carried, rest, total, lanes)
     each(width, total, add, total, lanes)
+
+
+@routine
+def settle(sums, total, rest, lanes, width, n):
+    """The sum of each column; of a single block it is in the first lane as well."""
+    if n > BLOCK:
+        each(width, sums, settled, total, rest)
+    else:
+        each(width, sums, same, lanes)
 
 
 @routine
@@ -163,8 +173,8 @@ def normalise_together(term, finish, y, x, n, width, stride):
                 each(run(stop - i, step, width), (offset(y, here), lane), add_term_too, real(0), term, offset(x, here), top)
             else:
                 each(run(stop - i, step, width), (offset(y, here), lane), add_term_too, lane, term, offset(x, here), top)
-        add_lanes(total, rest, lanes, width, lanes_used(n, start))
-    each(width, top, settled, total, rest)
+        add_lanes(total, rest, lanes, width, n, start)
+    settle(top, total, rest, lanes, width, n)
     repeat(top, width, step)
     for i in range(0, n, step):
         prefetch(offset(y, (i + AHEAD) * stride), ahead)
@@ -191,7 +201,7 @@ def column_excess(term, y, x, n, width, stride, top, excess):
                 each(run(stop - i, step, width), (to, lane, few), add_untied, real(0), few, term, offset(x, here), top)
             else:
                 each(run(stop - i, step, width), (to, lane, few), add_untied, lane, few, term, offset(x, here), top)
-        add_lanes(total, rest, lanes, width, lanes_used(n, start))
+        add_lanes(total, rest, lanes, width, n, start)
         for k in range(step):
             each(width, ties, add, ties, offset(few, k * width))
     each(width, excess, less_one, total, rest, ties)
@@ -214,8 +224,8 @@ def contract_together(term, finish, out, a, b, n, width, stride):
                 each(run(stop - i, step, width), lane, add_term, real(0), term, offset(a, here), offset(b, here))
             else:
                 each(run(stop - i, step, width), lane, add_term, lane, term, offset(a, here), offset(b, here))
-        add_lanes(total, rest, lanes, width, lanes_used(n, start))
-    each(width, sums, settled, total, rest)
+        add_lanes(total, rest, lanes, width, n, start)
+    settle(sums, total, rest, lanes, width, n)
     repeat(sums, width, step)
     for i in range(0, n, step):
         here = i * stride

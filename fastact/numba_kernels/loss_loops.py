@@ -53,8 +53,8 @@ def weigh_columns(x, cost, value, mass, t, n, width, stride, top):
             each(width, block, cost, offset(x, i * stride), offset(t, i * stride), top, real(0))
             each(width, here, add, here, block)
             each(width, there, add, there, offset(t, i * stride))
-        add_lanes(value, lost, costs, width, lanes_used(n, start))
-        add_lanes(mass, lost, weights, width, lanes_used(n, start))
+        add_lanes(value, lost, costs, width, n, start)
+        add_lanes(mass, lost, weights, width, n, start)
 
 
 @scalar
