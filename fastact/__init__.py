@@ -23,6 +23,10 @@ __all__ = sorted(
 )
 
 
+def __dir__():
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name):
     """Attributes that cost an import are made when asked for: the version, and the examples for doctest."""
     if name == "__version__":

@@ -155,6 +155,15 @@ def test_options_that_are_no_numbers(backend):
         (lambda: lib.cross_entropy(x, labels, z_loss=None), "z_loss=None"),
     ):
         refuses(call, TypeError, argument, "number is required")
+    for far in (10**30, -(10**30)):
+        for call, argument in (
+            (lambda far=far: lib.prelu(x, 0.5, axis=far), "axis"),
+            (lambda far=far: lib.maxout(x, axis=far), "axis"),
+            (lambda far=far: lib.cross_entropy(x, labels, axis=far), "axis"),
+            (lambda far=far: lib.cross_entropy(x, labels, ignore_index=far), "ignore_index"),
+        ):
+            refuses(call, OverflowError, f"{argument}={far}")
+    refuses(lambda: lib.maxout_backward(x[:, 0], labels, 10**30), OverflowError, f"pieces={10**30}")
     refuses(lambda: lib.hard_tanh(x, 2, 1), ValueError, "min_val=2 and max_val=1")
 
 

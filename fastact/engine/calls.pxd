@@ -13,7 +13,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyTuple_GET_SIZE(PyObject *)
     PyObject *PyTuple_GET_ITEM(PyObject *, Py_ssize_t)
     bint PyLong_CheckExact(PyObject *)
-    Py_ssize_t PyLong_AsSsize_t(PyObject *) except? -1
+    Py_ssize_t PyNumber_AsSsize_t(PyObject *, PyObject *error) except? -1      # where `error` is NULL, huge numbers become the largest
 
 cdef inline bint tidy(PyObject *value) noexcept:
     """An exact ndarray in the machine's own layout: at least one dimension, C order, aligned, native."""

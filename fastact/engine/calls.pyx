@@ -9,6 +9,7 @@ from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, gather, scatter
 from fastact.engine.threads cimport GRAIN, run_spans
 
 import operator
+import sys
 
 import numpy as np
 
@@ -95,7 +96,7 @@ cdef Py_ssize_t read_axis(PyObject *given, Py_ssize_t default, int ndim) except 
     if given is not NULL:
         if not PyLong_CheckExact(given):
             return -1
-        axis = PyLong_AsSsize_t(given)
+        axis = PyNumber_AsSsize_t(given, NULL)
     axis = axis + ndim if axis < 0 else axis
     return axis if 0 <= axis < ndim else -1
 
@@ -211,11 +212,14 @@ cdef int leading(tuple arrays):
 
 
 cdef object whole_number(str name, str argument, object value):
-    """A whole number, or TypeError."""
+    """A whole number that an index may be, or an error."""
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name}: {argument}={value!r}; a whole number is required") from None
+    if not -sys.maxsize <= number <= sys.maxsize:
+        raise OverflowError(f"{name}: {argument}={value!r}; {-sys.maxsize} to {sys.maxsize} is required")
+    return number
 
 
 cdef int check_out(str name, object out, list inputs=None) except -1:
