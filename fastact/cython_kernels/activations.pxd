@@ -65,7 +65,7 @@ cdef inline void log_sigmoid_begin(real x, real *u, real *v) noexcept nogil:
     v[0] = u[0]
 
 cdef inline real log_sigmoid_end(real x, real u, real v) noexcept nogil:
-    return (<real>-0.0 if x > <real>0 else x) - log1p_exp_end(u)
+    return at_most(x, <real>-0.0) - log1p_exp_end(u)
 
 cdef inline real log_sigmoid(real x) noexcept nogil:
     cdef real u, v
@@ -115,7 +115,7 @@ cdef inline void softplus_begin(real x, real beta, real *u, real *v) noexcept no
     v[0] = u[0]
 
 cdef inline real softplus_end(real x, real beta, real u, real v) noexcept nogil:
-    return (<real>-0.0 if x < <real>0 else x) + log1p_exp_end(u) * (<real>1 / beta)
+    return at_least(x, <real>-0.0) + log1p_exp_end(u) * (<real>1 / beta)
 
 cdef inline real softplus(real x, real beta) noexcept nogil:
     cdef real u, v
@@ -188,7 +188,7 @@ cdef inline real gelu(real x) noexcept nogil:
     cdef real a, e
     a = at_most(magnitude(x), by_dtype(<real>14.9, <real>38.9))
     e = raised_gauss(a, a)
-    return (<real>-0.0 if x < <real>0 else x) - fma(e, mills_rest(a), e) / mills_base(a)
+    return at_least(x, <real>-0.0) - fma(e, mills_rest(a), e) / mills_base(a)
 
 cdef inline real gelu_backward(real grad, real x) noexcept nogil:
     # At -a the derivative is e**(-a*a/2) (R - a / sqrt(2 pi)), R = Phi(-a) e**(a*a/2); at a it is one minus that.

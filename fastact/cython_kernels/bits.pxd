@@ -25,9 +25,16 @@ cdef extern from *:
         return ah * bh - ab + ah * (b - bh) + (a - ah) * bh + (a - ah) * (b - bh);
     }
     #endif
+    /* Zero, defined where the compiler does not see it. */
+    #ifdef __ELF__
+    extern const double fa_zero __attribute__((visibility("hidden")));
+    __asm__(".pushsection .rodata\\n.balign 8\\n.globl fa_zero\\n.hidden fa_zero\\nfa_zero: .zero 8\\n.popsection");
+    #else
+    static const double fa_zero = 0;
+    #endif
     """
+    const double fa_zero
     ctypedef unsigned int u32 "uint32_t"
-    ctypedef int i32 "int32_t"
     ctypedef unsigned long long u64 "uint64_t"
     u32 bits32 "fa_bits32"(float) noexcept nogil
     u64 bits64 "fa_bits64"(double) noexcept nogil
@@ -49,6 +56,11 @@ cdef inline real by_dtype(real single, real double_) noexcept nogil:
         return single
     else:
         return double_
+
+cdef inline real unknown(real bound) noexcept nogil:
+    # A bound as a number that the compiler does not know: of a choice beside a constant gcc makes a comparison and a select, else one
+    # instruction, max or min.
+    return bound - <real>fa_zero
 
 cdef inline real fma(real a, real b, real c) noexcept nogil:
     # a*b + c in one rounding where the machine fuses, in two on v2: for speed and half an ulp, never for an exact residual.
@@ -102,12 +114,6 @@ cdef inline real by_sign(real s, real below, real above) noexcept nogil:
     else:
         w = <u64>0 - (bits64(s) >> 63)
         return from64((bits64(below) & w) | (bits64(above) & ~w))
-
-cdef inline u32 min_u32(u32 a, u32 b) noexcept nogil:
-    return a if a < b else b
-
-cdef inline i32 min_i32(i32 a, i32 b) noexcept nogil:
-    return a if a < b else b
 
 
 # t = x log2(e) + magic rounds to n + magic; magic = 1.5 * 2**23 (2**52) + 127 (1023) leaves n + 127 (1023) in the low bits of t.

@@ -2,7 +2,7 @@
 # The elementwise functions without an exponential as scalars, each forward followed by its backward: grad times the derivative at the
 # saved y or x. Branch-free; a nan input or saved value gives nan. Kinks and limits are those of the reference page.
 
-from fastact.cython_kernels.bits cimport magnitude, real, with_sign
+from fastact.cython_kernels.bits cimport magnitude, real, unknown, with_sign
 
 
 cdef inline real relu(real x) noexcept nogil:
@@ -24,10 +24,10 @@ cdef inline real leaky_relu_backward(real grad, real y, real negative_slope) noe
 
 
 cdef inline real hard_sigmoid(real x) noexcept nogil:
-    cdef real y
+    cdef real y, zero = unknown(<real>0), one = unknown(<real>1)
     y = (x + <real>3) * <real>0.16666666666666666
-    y = <real>0 if y < <real>0 else y
-    return <real>1 if y > <real>1 else y
+    y = zero if y < zero else y
+    return one if y > one else y
 
 cdef inline real hard_sigmoid_backward(real grad, real y) noexcept nogil:
     cdef real d
@@ -60,9 +60,9 @@ cdef inline real softsign_backward(real grad, real y) noexcept nogil:
 
 
 cdef inline real hard_swish(real x) noexcept nogil:
-    cdef real y
+    cdef real y, one = unknown(<real>1)
     y = (x + <real>3) * <real>0.16666666666666666
-    y = x * (<real>1 if y > <real>1 else y)
+    y = x * (one if y > one else y)
     return <real>-0.0 if x <= <real>-3 else y
 
 cdef inline real hard_swish_backward(real grad, real x) noexcept nogil:

@@ -3,35 +3,23 @@
 # Each states its domain and its largest error in ulp (float32 / float64). Compiled with -ffp-contract=off: fma alone fuses.
 
 from fastact.cython_kernels.bits cimport (
-    bits32, bits64, by_dtype, fma, fma32, fma64, from32, from64, fused32, head, i32, magnitude, min_i32, min_u32, power, power_half,
-    power_rest, real, u32, u64,
+    bits32, bits64, by_dtype, fma, fma32, fma64, from32, from64, fused32, head, magnitude, power, power_half,
+    power_rest, real, u32, u64, unknown,
 )
 
 
 cdef inline real at_least(real x, real low) noexcept nogil:
-    # max(x, low) for low < 0, by the bit pattern in float32 (one instruction), where a negative nan becomes low.
-    if real is float:
-        return from32(min_u32(bits32(x), bits32(low)))
-    else:
-        return low if x < low else x
+    # max(x, low), keeping every nan.
+    low = unknown(low)
+    return low if x < low else x
 
 cdef inline real at_most(real x, real high) noexcept nogil:
-    # min(x, high) for high > 0, by the bit pattern in float32, where a positive nan becomes high.
-    if real is float:
-        return from32(<u32>min_i32(<i32>bits32(x), <i32>bits32(high)))
-    else:
-        return high if x > high else x
+    # min(x, high), keeping every nan.
+    high = unknown(high)
+    return high if x > high else x
 
 cdef inline real clamp(real x, real low, real high) noexcept nogil:
-    # x between low < 0 and high > 0, keeping every nan.
-    cdef u32 u
-    if real is float:
-        u = min_u32(bits32(x) + <u32>0x7fffff, bits32(low) + <u32>0x7fffff)
-        u = <u32>min_i32(<i32>u, <i32>(bits32(high) + <u32>0x7fffff))
-        return from32(u - <u32>0x7fffff)
-    else:
-        x = low if x < low else x
-        return high if x > high else x
+    return at_most(at_least(x, low), high)
 
 
 # ---- e**x = 2**n e**r ----
@@ -165,15 +153,15 @@ cdef inline real softmax_exp(real x) noexcept nogil:
     # e**x for x <= 0, 0 below -87.7 / -708.7 (there 2**n has the bits of zero); nan stays nan. 2 + 0.03 abs(x) / 1.0 ulp: of degree 5
     # and reduced by one constant in float32, since the rounding of x - max alone costs abs(x) / 2.
     cdef real t, r, s, p
+    x = at_least(x, by_dtype(<real>-88, <real>-709))
     if real is float:
-        x = <real>-88 if x < <real>-88 else x
         t = nearest(x, 0)
         r = minus_ln2_once(x, whole(t, 0))
         s = power(t)
         p = fma32(fma32(0.008289290592074394, r, 0.04189782217144966), r, 0.16667652130126953)
         return fma32(fma32(fma32(p, r, 0.4999915063381195), r, 0.9999997019767761), r * s, s)
     else:
-        return scaled_exp(<real>1, <real>-709 if x < <real>-709 else x, <real>0, 0)
+        return scaled_exp(<real>1, x, <real>0, 0)
 
 cdef inline real expm1(real x) noexcept nogil:
     # e**x - 1 for every x; 2**(n-1) and a last doubling reach the top of the range. 1.6 / 1.9 ulp.

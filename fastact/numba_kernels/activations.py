@@ -100,7 +100,7 @@ def log_sigmoid_begin(x):
 
 @scalar
 def log_sigmoid_end(x, u, v):
-    return (real(-0.0) if x > real(0) else x) - log1p_exp_end(u)
+    return at_most(x, real(-0.0)) - log1p_exp_end(u)
 
 
 @scalar
@@ -155,7 +155,7 @@ def softplus_begin(x, beta):
 
 @scalar
 def softplus_end(x, beta, u, v):
-    return (real(-0.0) if x < real(0) else x) + log1p_exp_end(u) * (real(1) / beta)
+    return at_least(x, real(-0.0)) + log1p_exp_end(u) * (real(1) / beta)
 
 
 @scalar
@@ -236,7 +236,7 @@ def silu_backward(grad, x, beta):
 def gelu(x):
     a = at_most(magnitude(x), real(14.9 if SINGLE else 38.9))
     e = raised_gauss(a, a)
-    return (real(-0.0) if x < real(0) else x) - fma(e, mills_rest(a), e) / mills_base(a)
+    return at_least(x, real(-0.0)) - fma(e, mills_rest(a), e) / mills_base(a)
 
 
 @scalar

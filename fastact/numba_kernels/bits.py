@@ -99,28 +99,6 @@ def by_sign(build, s, below, above):
     return build.select(build.icmp_signed("<", s, s.type(0)), below, above)
 
 
-@on_bits
-def min_unsigned(build, x, low):
-    return build.select(build.icmp_unsigned("<", x, low), x, low)
-
-
-@on_bits
-def min_signed(build, x, high):
-    return build.select(build.icmp_signed("<", x, high), x, high)
-
-
-@on_bits
-def up(build, x):
-    """All mantissa bits added: turns both kinds of nan into patterns which the minimum with another such pattern leaves alone."""
-    return build.add(x, constant(x, 0x7FFFFF, 0xFFFFFFFFFFFFF))
-
-
-@on_bits
-def down(build, x):
-    """The inverse of `up`."""
-    return build.sub(x, constant(x, 0x7FFFFF, 0xFFFFFFFFFFFFF))
-
-
 # ---- powers of two: t = x log2(e) + magic rounds to n + magic, magic = 1.5 * 2**23 (2**52) + 127 (1023), and so leaves n + 127
 # (1023) in its low bits ----
 

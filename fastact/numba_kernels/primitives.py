@@ -5,44 +5,35 @@ Each states its domain and its largest error in ulp (float32 / float64). fma alo
 
 from fastact.numba_kernels.bits import (
     SINGLE,
-    down,
     exponent_above,
     fma,
     fused32,
     head,
     magnitude,
-    min_signed,
-    min_unsigned,
     power,
     power_half,
     power_minus,
     power_rest,
     real,
     scalar,
-    up,
 )
 
 
 @scalar
 def at_least(x, low):
-    # max(x, low) for low < 0, by the bit pattern in float32 (one instruction), where a negative nan becomes low.
-    return min_unsigned(x, low) if SINGLE else (low if x < low else x)
+    # max(x, low), keeping every nan.
+    return low if x < low else x
 
 
 @scalar
 def at_most(x, high):
-    # min(x, high) for high > 0, by the bit pattern in float32, where a positive nan becomes high.
-    return min_signed(x, high) if SINGLE else (high if x > high else x)
+    # min(x, high), keeping every nan.
+    return high if x > high else x
 
 
 @scalar
 def clamp(x, low, high):
-    # x between low < 0 and high > 0, keeping every nan.
-    if SINGLE:
-        return down(min_signed(min_unsigned(up(x), up(low)), up(high)))
-    else:
-        x = low if x < low else x
-        return high if x > high else x
+    return at_most(at_least(x, low), high)
 
 
 # ---- e**x = 2**n e**r ----
@@ -190,15 +181,15 @@ def exp(x):
 def softmax_exp(x):
     # e**x for x <= 0, 0 below -87.7 / -708.7 (there 2**n has the bits of zero); nan stays nan. 2 + 0.03 abs(x) / 1.0 ulp: of degree 5
     # and reduced by one constant in float32, since the rounding of x - max alone costs abs(x) / 2.
+    x = at_least(x, real(-88 if SINGLE else -709))
     if SINGLE:
-        x = real(-88) if x < real(-88) else x
         t = nearest(x, 0)
         r = minus_ln2_once(x, whole(t, 0))
         s = power(t)
         p = fma(fma(real(0.008289290592074394), r, real(0.04189782217144966)), r, real(0.16667652130126953))
         return fma(fma(fma(p, r, real(0.4999915063381195)), r, real(0.9999997019767761)), r * s, s)
     else:
-        return scaled_exp(real(1), real(-709) if x < real(-709) else x, real(0), 0)
+        return scaled_exp(real(1), x, real(0), 0)
 
 
 @scalar
