@@ -43,7 +43,7 @@ ROUND = 1e-4  # seconds that a round lasts at least
 BURST, SHORT = 3, 5e-3  # rounds in a turn, after the first of which caches are warm, where they last no longer than so many seconds
 LONG_BURST = 50  # the same on several threads, where each turn begins with a rest: fewer turns
 PAUSE, PAUSES = 1e-2, 30  # seconds to look whether all threads rest (their time is brought up to date every 4 ms), and how often at most
-CLOSE, AGAIN = 1.05, 2  # cases less far ahead are raced again, so many times
+CLOSE, AGAIN = 1.05, 4  # cases less far ahead are raced again, so many times: what waits for memory varies by a sixth
 FEW, ENOUGH, LONG = 2, 5, 0.1  # turns of those who are behind, and of everyone else at least, unless a call takes long
 
 

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from support import OPS, ROOT, levels
 
+import fastact as fa
+
 MODULES = {path.name.split(".")[0].removeprefix("level_"): path for path in sorted(ROOT.glob("cython_kernels/level_*.so"))}
 WIDTH = {"v2": "xmm", "v3": "ymm", "v4": "zmm"}
 PACKED = re.compile(r"\bv?(?:add|sub|mul|div|max|min|and|andn|or|xor|cmp\w*|blend\w*|fn?m(?:add|sub)\d+|mov[au]|unpck\w)p[sd]\b.*%(\w+)")
@@ -83,6 +85,16 @@ def test_no_instruction_of_another_precision(op, role, letter, level):
     code = "\n".join(kernel(level, op, role, letter))
     assert not re.search(r"\bv?(?:add|mul|sub|div|fn?madd\d+)[ps]d\b", code), "arithmetic in double"
     assert not re.search(r"\bv?cvtp?s?s2p?s?d\b", code), "conversions to double"
+
+
+@pytest.mark.parametrize("level", [level for level in MODULES if level in WIDTH])
+@pytest.mark.parametrize("letter", "fd")
+def test_a_clamp_is_two_instructions(letter, level):
+    """Beside a bound that the compiler knows it would be two comparisons and two selects."""
+    names = {line.split()[0].removeprefix("v") for line in kernel(level, fa.ops["hard_sigmoid"], "main", letter)}
+    single = "s" if letter == "f" else "d"
+    assert {f"maxp{single}", f"minp{single}"} <= names
+    assert not [name for name in names if name.startswith(("cmp", "blendv")) and name != "cmp"]
 
 
 @pytest.mark.parametrize("level", [level for level in MODULES if level in WIDTH])
