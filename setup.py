@@ -118,7 +118,7 @@ class BuildExtensions(build_ext):
         translated = {e.name: e for e in cythonize(self.extensions, nthreads=JOBS if JOBS > 1 else 0)}
         for extension in self.extensions:
             extension.sources = translated[extension.name].sources
-            extension.depends = [*extension.depends, *map(str, (ROOT / "fastact" / "engine").glob("*.h"))]
+            extension.depends = [*extension.depends, *map(str, (ROOT / "fastact").glob("*/*.h"))]
         super().run()
 
 
