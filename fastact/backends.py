@@ -178,7 +178,7 @@ def set_backend(name, *, level=None):
 
 @contextlib.contextmanager
 def backend(name, *, level=None):
-    """Compute with another backend inside a ``with`` block; the choice holds for all threads.
+    """Compute with another backend inside a ``with`` block; the choice holds for the whole process, Python's other threads too.
 
     Examples
     --------
@@ -323,7 +323,7 @@ def set_num_threads(count):
 
 @contextlib.contextmanager
 def limit_threads(count):
-    """Use at most so many threads inside a ``with`` block.
+    """Use at most so many threads inside a ``with`` block; the number holds for the whole process, Python's other threads too.
 
     Examples
     --------

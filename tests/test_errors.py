@@ -159,10 +159,13 @@ def test_options_that_are_no_numbers(backend):
         for call, argument in (
             (lambda far=far: lib.prelu(x, 0.5, axis=far), "axis"),
             (lambda far=far: lib.maxout(x, axis=far), "axis"),
+            (lambda far=far: lib.softmax(x, axis=far), "axis"),
+            (lambda far=far: lib.logsumexp(x, axis=far), "axis"),
             (lambda far=far: lib.cross_entropy(x, labels, axis=far), "axis"),
             (lambda far=far: lib.cross_entropy(x, labels, ignore_index=far), "ignore_index"),
         ):
             refuses(call, OverflowError, f"{argument}={far}")
+    assert lib.cross_entropy(x, labels, ignore_index=np.iinfo(np.int64).min) == lib.cross_entropy(x, labels)
     refuses(lambda: lib.maxout_backward(x[:, 0], labels, 10**30), OverflowError, f"pieces={10**30}")
     refuses(lambda: lib.hard_tanh(x, 2, 1), ValueError, "min_val=2 and max_val=1")
 

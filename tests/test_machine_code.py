@@ -1,8 +1,11 @@
 """What the compiler made of the kernels: packed instructions of the level's width in each, and no call."""
 
 import functools
+import os
 import re
+import shlex
 import subprocess
+import sysconfig
 
 import pytest
 from support import OPS, ROOT, levels
@@ -94,7 +97,20 @@ def test_a_clamp_is_two_instructions(letter, level):
     names = {line.split()[0].removeprefix("v") for line in kernel(level, fa.ops["hard_sigmoid"], "main", letter)}
     single = "s" if letter == "f" else "d"
     assert {f"maxp{single}", f"minp{single}"} <= names
-    assert not [name for name in names if name.startswith(("cmp", "blendv")) and name != "cmp"]
+    assert not [name for name in names if re.match(r"(cmp\w*|blend\w*)[ps][sd]$", name)]
+
+
+@pytest.mark.parametrize("flags", [[], ["-flto"]], ids=["plain", "lto"])
+def test_scalars_may_stand_in_several_objects(flags, tmp_path):
+    """As in an extension of several modules that cimport the pages, or a static build."""
+    text = re.search(r'"""\n(.*?)"""', (ROOT / "cython_kernels" / "bits.pxd").read_text(), re.S)[1].replace("\\\\", "\\")
+    compiler, objects = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC")), []
+    for name in ("one", "other"):
+        source, made = tmp_path / f"{name}.c", tmp_path / f"{name}.o"
+        source.write_text(f"{text}\ndouble {name}(double x) {{ return x - fa_zero; }}\n")
+        subprocess.run([*compiler, "-O2", "-fPIC", *flags, "-w", "-c", source, "-o", made], check=True)
+        objects.append(made)
+    subprocess.run([*compiler, "-shared", *flags, *objects, "-o", tmp_path / "both.so"], check=True)
 
 
 @pytest.mark.parametrize("level", [level for level in MODULES if level in WIDTH])

@@ -25,10 +25,11 @@ cdef extern from *:
         return ah * bh - ab + ah * (b - bh) + (a - ah) * bh + (a - ah) * (b - bh);
     }
     #endif
-    /* Zero, defined where the compiler does not see it. */
+    /* Zero, defined where the compiler does not see it; once, if several that do so are linked together. */
     #ifdef __ELF__
     extern const double fa_zero __attribute__((visibility("hidden")));
-    __asm__(".pushsection .rodata\\n.balign 8\\n.globl fa_zero\\n.hidden fa_zero\\nfa_zero: .zero 8\\n.popsection");
+    __asm__(".ifndef fa_zero\\n.pushsection .rodata\\n.balign 8\\n.weak fa_zero\\n.hidden fa_zero\\nfa_zero: .zero 8\\n"
+            ".popsection\\n.endif");
     #else
     static const double fa_zero = 0;
     #endif

@@ -8,6 +8,7 @@ from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE
 ctypedef object (*vectorcall)(object callable, PyObject *const *args, size_t nargsf, PyObject *names)
 
 cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf) nogil
     PyTypeObject *Py_TYPE(PyObject *object) nogil
     Py_ssize_t PyTuple_GET_SIZE(PyObject *)

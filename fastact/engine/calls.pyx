@@ -217,8 +217,8 @@ cdef object whole_number(str name, str argument, object value):
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name}: {argument}={value!r}; a whole number is required") from None
-    if not -sys.maxsize <= number <= sys.maxsize:
-        raise OverflowError(f"{name}: {argument}={value!r}; {-sys.maxsize} to {sys.maxsize} is required")
+    if not -sys.maxsize - 1 <= number <= sys.maxsize:
+        raise OverflowError(f"{name}: {argument}={value!r}; {-sys.maxsize - 1} to {sys.maxsize} is required")
     return number
 
 

@@ -8,14 +8,13 @@ from libc.string cimport memcmp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
-    Options, Py_TYPE, PyNumber_AsSsize_t, PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, computing, disjoint,
-    is_brain, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, tidy, whole_number,
+    PY_SSIZE_T_MAX, Options, Py_TYPE, PyLong_CheckExact, PyNumber_AsSsize_t, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS,
+    computing, disjoint, is_brain, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, tidy, whole_number,
 )
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.rows cimport COLUMNS, ROWS
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
 
-import sys
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -308,7 +307,7 @@ cdef object direct_place(object callable, PyObject *const *args, size_t nargsf, 
     if axis < 0 or given[0] is NULL or not PyLong_CheckExact(given[0]) or not is_ready(<object>args[1], INDEX):
         return slow(self, args, count, names)
     which, pieces = <cnp.ndarray>args[1], PyNumber_AsSsize_t(given[0], NULL)
-    if not 0 < pieces < sys.maxsize or not cnp.PyArray_SAMESHAPE(grad, which):
+    if not 0 < pieces < PY_SSIZE_T_MAX or not cnp.PyArray_SAMESHAPE(grad, which):
         return slow(self, args, count, names)
     narrow = <PyObject *>grad != args[0]
     result = self.place(grad, which, pieces, <int>axis, NONE if narrow else given[2])

@@ -140,8 +140,8 @@ static void *fa_help(void *argument) {
     uint64_t ticket = 0;
     for (;;) {
         if (!fa_look(member, ticket)) fa_sleep(member, ticket);
-        fa_wake(member);
         ticket = fa_ticket();
+        fa_wake(member);
         if (member < fa_low(ticket)) fa_join(ticket, member);
     }
     return NULL;
@@ -193,6 +193,7 @@ static int fa_share(fa_span function, void *context, ptrdiff_t n, ptrdiff_t piec
     uint64_t number;
     int member;
     if (pthread_mutex_trylock(&fa_pool.caller)) return 0;
+    if (team > FA_TEAM) team = FA_TEAM;
     while (fa_pool.helpers < team - 1 && fa_hire()) {}
     fa_pool.function = function;
     fa_pool.context = context;

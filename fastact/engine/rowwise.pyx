@@ -96,6 +96,8 @@ cdef class RowFunction(Function):
                 axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, self.__name__)
             except TypeError:
                 raise TypeError(f"{self.__name__}: axis={axis!r}; an int, a tuple of ints or None is required") from None
+            except OverflowError:
+                raise OverflowError(f"{self.__name__}: axis={axis!r}; {-model.ndim} to {model.ndim - 1} is required") from None
         arrays = tuple([a if core else reduced(self.__name__, a, model, axes) for a, core in zip(arrays, self.cores)])
         for a, core in zip(arrays, self.cores):
             if core and a.shape != model.shape:
