@@ -7,7 +7,9 @@
     python bench/versus.py --report docs/versus.json        write the documents again from a file
 
 Whoever can, writes to prepared memory, or in place, whichever is faster for it; inputs that are overwritten are restored outside the
-timing. The best round of each counts. Each case is raced until everyone who is near the front has had its time.
+timing. The best round of each counts. Each case is raced until everyone who is near the front has had its time. Of a library that
+can do a function in six ways the best of six times as many rounds counts, which decides where all wait for memory: so cases that are
+close are decided by finals, in which each library and each of our backends has its best way alone, and all have the same time.
 """
 
 import argparse
@@ -43,7 +45,7 @@ ROUND = 1e-4  # seconds that a round lasts at least
 BURST, SHORT = 3, 5e-3  # rounds in a turn, after the first of which caches are warm, where they last no longer than so many seconds
 LONG_BURST = 50  # the same on several threads, where each turn begins with a rest: fewer turns
 PAUSE, PAUSES = 1e-2, 30  # seconds to look whether all threads rest (their time is brought up to date every 4 ms), and how often at most
-CLOSE, AGAIN = 1.05, 4  # cases less far ahead are raced again, so many times: what waits for memory varies by a sixth
+CLOSE, FINALS = 1.1, 4  # cases less far ahead are decided by so many finals, apart in time: what waits for memory varies by a sixth
 FEW, ENOUGH, LONG = 2, 5, 0.1  # turns of those who are behind, and of everyone else at least, unless a call takes long
 
 
@@ -135,20 +137,36 @@ def goes_on(key, best, spent, turns, seconds):
     return spent < seconds * (1 if turns >= ENOUGH else 4) and ((turns < ENOUGH and spent < seconds) or best[key] < SIBLING * sibling)
 
 
-def measured(case, seconds, threads=1, before=None):
-    """The record of a case: the best seconds of each contender, with those of an earlier race where they were better."""
+def measured(case, seconds, threads=1):
+    """The record of a case: the best seconds of each of our ways, and of each other library in its best way."""
     with np.errstate(all="ignore"):
         best = race(entrants(case), seconds, threads)
-    times, hows = dict((before or {}).get("seconds", {})), dict((before or {}).get("hows", {}))
+    times, hows = {}, {}
     for (name, how), taken in best.items():
         if name in cases.BACKENDS:
-            label = f"{name} {how}"
-            times[label] = min(taken, times.get(label, taken))
+            times[f"{name} {how}"] = taken
         elif taken < times.get(name, float("inf")):
             times[name], hows[name] = taken, how
     forward = case.op.forward or case.op
     facts = {"op": case.op.name, "forward": forward.name, "backward": case.op.is_backward, "dtype": case.dtype, "axis": case.axis}
     return {"case": case.name, **facts, "shape": list(case.shape), "elements": case.elements, "seconds": times, "hows": hows}
+
+
+def finalists(record):
+    """``{(name, how): label}``: the best way of each who is near the front, as contenders are called and as the record calls them."""
+    times = record["seconds"]
+    ways = {(name, how): name for name, how in record["hows"].items()}
+    for name in cases.BACKENDS:
+        label = min((label for label in times if label.partition(" ")[0] == name), key=times.get)
+        ways[name, label.partition(" ")[2]] = label
+    return {key: label for key, label in ways.items() if times[label] < BEHIND * min(times.values())}
+
+
+def final(case, ways, seconds, threads=1):
+    """The best seconds of the finalists of a case, by their labels; all of them have the same time."""
+    with np.errstate(all="ignore"):
+        best = race({key: one for key, one in entrants(case).items() if key in ways}, seconds, threads)
+    return {ways[key]: taken for key, taken in best.items()}
 
 
 # ---- a run ------------------------------------------------------------------------------------------------------------
@@ -204,7 +222,7 @@ def save(path, header, records):
 
 
 def run(chosen, seconds, path, header, resume=False):
-    """Measure the cases; those that are close or lost again, later, lest a slow moment of anybody count. The file is kept up to date."""
+    """Measure the cases, then the finals of those that are close or lost; the file is kept up to date."""
     records, threads = load(path, header), header["threads"]
     known, started = set(records) if resume else set(), time.perf_counter()
     todo = [case for case in chosen if case.name not in known]
@@ -214,10 +232,14 @@ def run(chosen, seconds, path, header, resume=False):
         if number % 10 == 0 or case.elements > cases.LARGE:
             gc.collect()
             save(path, header, records)
-    for case in AGAIN * todo:
-        if versus_report.ratio(records[case.name]) < CLOSE:
-            records[case.name] = measured(case, 2 * seconds, threads, records[case.name])
-            print(f"{time.perf_counter() - started:5.0f} s   again  {versus_report.line(records[case.name])}", flush=True)
+    close = [case for case in todo if versus_report.ratio(records[case.name]) < CLOSE]
+    ways, times = {case.name: finalists(records[case.name]) for case in close}, collections.defaultdict(dict)
+    for case in FINALS * close:
+        record, best = records[case.name], times[case.name]
+        for label, taken in final(case, ways[case.name], 2 * seconds, threads).items():
+            best[label] = min(taken, best.get(label, taken))
+        records[case.name] = {**record, "seconds": {**record["seconds"], **best}}
+        print(f"{time.perf_counter() - started:5.0f} s  final  {versus_report.line(records[case.name])}", flush=True)
     order = {case.name: place for place, case in enumerate(plan(FULL, ("float32", "float64")))}
     records = dict(sorted(records.items(), key=lambda pair: order.get(pair[0], len(order))))
     save(path, header, records)

@@ -23,11 +23,12 @@ cdef inline void repeat(real *v, Py_ssize_t width, Py_ssize_t step) noexcept nog
     for j from width <= j < step * width:
         v[j] = v[j - width]
 
-cdef inline void fetch(const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride, bint first) noexcept nogil:
-    """Begin to load elements far apart: of a later row where rows are many; where they are few, the next in the row, at the first visit."""
+cdef inline void fetch(const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride, bint once) noexcept nogil:
+    """Begin to load elements far apart: of a later row where rows are many; where they are few, of the columns after the next ones,
+    in one pass over each array: another for each, so that memory is never idle."""
     cdef Py_ssize_t g
-    x += width if n <= FEW else AHEAD * stride
-    for g from 0 <= g < (width if stride > COLUMNS and (n >= COLUMNS or (n <= FEW and first)) else 0) by 64 // <Py_ssize_t>sizeof(real):
+    x += 2 * width if n <= FEW else AHEAD * stride
+    for g from 0 <= g < (width if stride > COLUMNS and (n >= COLUMNS or (n <= FEW and once)) else 0) by 64 // <Py_ssize_t>sizeof(real):
         prefetch(x + g)
 
 cdef inline void raise_tops(real *top, const real *x, Py_ssize_t count) noexcept nogil:
@@ -301,7 +302,7 @@ cdef inline void contract_together(real *out, const real *a, const real *b, Py_s
             full = some - some % LANES
             here = i * stride + full
             fetch(a + i * stride, n, width, stride, True)
-            fetch(b + i * stride, n, width, stride, True)
+            fetch(b + i * stride, n, width, stride, False)
             for g from 0 <= g < full by LANES:
                 add_column_products(a + i * stride + g, b + i * stride + g, lane + g, LANES, few, term)
             if full < some:
@@ -317,7 +318,7 @@ cdef inline void contract_together(real *out, const real *a, const real *b, Py_s
         some = run(n - i, step, width)
         full = some - some % LANES
         fetch(a + i * stride, n, width, stride, False)
-        fetch(b + i * stride, n, width, stride, False)
+        fetch(b + i * stride, n, width, stride, True)
         fetch(out + i * stride, n, width, stride, True)
         for g from 0 <= g < full by LANES:
             here = i * stride + g
