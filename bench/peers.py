@@ -112,21 +112,15 @@ class Library:
         """
         if how == NEW:
             return Ready(way.make(arrays, None))
-        memory = scratch if share else lambda how, shape, dtype: np.empty(shape, dtype)
+        memory = measure.scratch if share else np.empty
         if how == OUT:
-            out = memory(how, result_shape(op, arrays, axis), arrays[0].dtype)
+            out = memory(result_shape(op, arrays, axis), arrays[0].dtype)
             return Ready(way.make(arrays, out), out)
         place = overwritten(op, arrays, axis)
         original, arrays = arrays[place], list(arrays)
-        target = arrays[place] = memory(how, original.shape, original.dtype)
+        target = arrays[place] = memory(original.shape, original.dtype)
         np.copyto(target, original)
         return Ready(way.make(arrays, target), target, lambda: np.copyto(target, original))
-
-
-@functools.lru_cache(maxsize=2)
-def scratch(how, shape, dtype):
-    """Memory to write to, the same for all: to fault in the pages of large arrays takes longer than to fill them."""
-    return np.empty(shape, dtype)
 
 
 @functools.cache
@@ -328,9 +322,8 @@ class Peer(measure.Contender):
 
     def __init__(self, source, way, how, op, arrays, x=None, axis=-1):
         arrays = given(op, way, arrays, x)
-        many = measure.buffers(arrays)
-        copies = [[a.copy() for a in arrays] if many > 1 else arrays for _ in range(many)]
-        ready = [source.ready(way, how, op, some, axis, share=many == 1) for some in copies]
+        sets = measure.rotated(arrays)
+        ready = [source.ready(way, how, op, some, axis, share=len(sets) == 1) for some in sets]
         restores = [one.restore for one in ready if one.restore]
         super().__init__((one.call for one in ready), (lambda: [restore() for restore in restores]) if restores else None)
         self.way, self.how = way, how

@@ -7,10 +7,11 @@ from types import MappingProxyType
 
 from fastact import reference as _reference
 from fastact.backends import PUBLIC as _PUBLIC
-from fastact.backends import backend, get_backend, get_num_threads, set_backend, set_num_threads, show_config, warm_up
-from fastact.backends import limit_threads as threads
+from fastact.backends import backend, get_backend, set_backend, show_config, warm_up
 from fastact.engine.function import Function
 from fastact.register import OPS as _OPS
+from fastact.thread_limit import get_num_threads, set_num_threads
+from fastact.thread_limit import limit_threads as threads
 
 ops = MappingProxyType(_OPS)
 """The register: every operation by name, with its parameters, what its backward reads, its promised error and its source."""

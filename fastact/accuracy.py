@@ -83,7 +83,7 @@ def run(args, progress, fail):
         if args.resume:
             sweep.load(args.resume)
     found, found_rows = [], []
-    with backends.limit_threads(1), progress(sum(sweep.blocks - len(sweep.done) for sweep in sweeps) + len(rows)) as advance:
+    with fa.threads(1), progress(sum(sweep.blocks - len(sweep.done) for sweep in sweeps) + len(rows)) as advance:
         for sweep in sweeps:
             sweep.run(args.threads, args.resume, advance)
             found.append(finding(sweep))

@@ -1,17 +1,17 @@
 """Which backend and level compute, and why: choice at import, `set_backend`, and namespaces bound to one backend."""
 
-import contextlib
 import importlib
-import operator
 import os
 import sys
 import types
 from collections.abc import Iterable
 
 from fastact.register import public_ops
+from fastact.setting import Setting
 
 try:
-    from fastact.engine import cpu, threads
+    from fastact import thread_limit
+    from fastact.engine import cpu
     from fastact.engine.blocks import choose_level
     from fastact.engine.elementwise import MapFunction
     from fastact.engine.gates import ChannelFunction
@@ -39,8 +39,6 @@ CLASSES = {
 }
 
 _bound: dict[tuple[str, str | None], "Namespace"] = {}
-_current = None  # (backend, level) of the public functions
-_reason = _threads_reason = ""
 
 
 class Namespace(types.SimpleNamespace):
@@ -153,7 +151,7 @@ def get_backend(name=None, *, level=None):
     array([0., 2.])
     """
     if name is None:
-        name, level = _current[0], level or _current[1]
+        name, level = _CHOICE.value[0], level or _CHOICE.value[1]
     if (name, level) not in _bound:
         label, kernel = source(name, level)
         _bound[name, level] = Namespace(backend=label, **functions(label, kernel, (name, level)))
@@ -161,7 +159,7 @@ def get_backend(name=None, *, level=None):
 
 
 def set_backend(name, *, level=None):
-    """Let the public functions compute with another backend from now on, in all threads.
+    """Let the public functions compute with another backend from now on, in all threads; inside a ``with`` block until it is left.
 
     Parameters and errors as for `get_backend`.
 
@@ -169,16 +167,14 @@ def set_backend(name, *, level=None):
     --------
     >>> fa.set_backend("cython")
     """
-    global _current, _reason
-    label, kernel = source(name, level)
-    for function in PUBLIC.values():
-        function.use(label, kernel)
-    _current, _reason = (name, level), "set_backend"
+    _CHOICE.set((name, level), "set_backend")
 
 
-@contextlib.contextmanager
 def backend(name, *, level=None):
-    """Compute with another backend inside a ``with`` block; the choice holds for the whole process, Python's other threads too.
+    """Compute with another backend inside a ``with`` block.
+
+    The choice holds for the whole process, Python's other threads too; of several open blocks the one entered last decides. Parameters
+    and errors as for `get_backend`.
 
     Examples
     --------
@@ -186,14 +182,8 @@ def backend(name, *, level=None):
     ...     fa.relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    global _reason
-    before, reason = _current, _reason
-    set_backend(name, level=level)
-    try:
-        yield
-    finally:
-        set_backend(before[0], level=before[1])
-        _reason = reason
+    source(name, level)
+    return _CHOICE.block((name, level), "backend")
 
 
 def warm_up(names=None, *, dtypes=("float32", "float64")):
@@ -221,7 +211,7 @@ def warm_up(names=None, *, dtypes=("float32", "float64")):
     chosen = [ops[_one_of(ops, "name", name)] for name in (ops if names is None else _listed(names))]
     computed = [COMPUTED[_one_of(COMPUTED, "dtype", getattr(d, "__name__", str(d)))] for d in _listed(dtypes)]
     chosen += [op.forward for op in chosen if op.page == "losses" and op.is_backward]  # the value that comes with the gradient
-    _, kernel = source(*_current)
+    _, kernel = source(*_CHOICE.value)
     for op in dict.fromkeys(chosen):
         for role in op.roles:
             for dtype in dict.fromkeys(computed):
@@ -244,12 +234,18 @@ def _one_of(known, kind, value):
 
 def current():
     """The label of the backend in use, and why it is."""
-    return next(iter(PUBLIC.values())).backend, _reason
+    return next(iter(PUBLIC.values())).backend, _CHOICE.why
 
 
-def _start():
-    """The public functions, with the backend that the environment asks for."""
-    global _current, _reason
+def _use(chosen):
+    """Let the public functions compute with a backend and level."""
+    label, kernel = source(*chosen)
+    for function in PUBLIC.values():
+        function.use(label, kernel)
+
+
+def _at_first():
+    """The backend that the environment asks for, and why it is taken."""
     asked = choice("FASTACT_BACKEND", BACKENDS)
     name = asked or "cython"
     reasons = [f"FASTACT_BACKEND={asked}" if asked else "the default"]
@@ -257,99 +253,18 @@ def _start():
         cap = os.environ.get("FASTACT_LEVEL")
         best = f"the best level that was built and that this {cpu.level()} machine runs, of {', '.join(levels())}"
         reasons.append(f"FASTACT_LEVEL={cap}" if cap else best)
-    _current, _reason = (name, None), "; ".join(reasons)
+    return (name, None), "; ".join(reasons)
+
+
+def _start():
+    """The public functions, with the backend that is taken at first."""
     level = cpu.level() if cpu.level() == "native" else best_level()
     choose_level(0 if level == "native" else int(level[1:]))
-    return functions(*source(name, None), None)
+    return functions(*source(*_at_first()[0]), None)
 
 
 PUBLIC = _start()
-
-
-# ---- threads ----------------------------------------------------------------------------------------------------------
-
-MOST_THREADS = 1024
-
-
-def _check_threads(count, name="threads"):
-    try:
-        number = 0 if isinstance(count, bool) else operator.index(count)
-    except TypeError:
-        number = 0
-    if not 1 <= number <= MOST_THREADS:
-        raise ValueError(f"{name}={count!r}; a whole number from 1 to {MOST_THREADS} is required")
-    return number
-
-
-def _default_threads():
-    """How many threads a call may use at first, and why."""
-    ours, others = (os.environ.get(f"{whose}_NUM_THREADS", "") for whose in ("FASTACT", "OMP"))
-    if ours:
-        number = int(ours) if ours.strip().isdecimal() else ours
-        return _check_threads(number, "FASTACT_NUM_THREADS"), f"FASTACT_NUM_THREADS={ours}"
-    first = others.split(",")[0].strip()  # a list gives one number per nesting level
-    if first.isdecimal() and int(first) > 0:
-        return min(int(first), MOST_THREADS), f"OMP_NUM_THREADS={others}"
-    ignored = f"; OMP_NUM_THREADS={others}, no positive number, was ignored" if others else ""  # as OpenMP does
-    return min(cpu.usable_cpus(), 8), f"the processors this process may use, at most 8{ignored}"
-
-
-def _use_threads(count, why):
-    global _threads_reason
-    threads.set_limit(_check_threads(count))
-    _threads_reason = why
-
-
-def get_num_threads():
-    """How many threads a large call may use.
-
-    Examples
-    --------
-    >>> fa.get_num_threads() >= 1
-    True
-    """
-    return threads.get_limit()
-
-
-def set_num_threads(count):
-    """Set how many threads a large call may use, from 1 (serial) to 1024; the results have the same bits for any number.
-
-    Examples
-    --------
-    >>> fa.set_num_threads(fa.get_num_threads())
-    """
-    _use_threads(count, "set_num_threads")
-
-
-@contextlib.contextmanager
-def limit_threads(count):
-    """Use at most so many threads inside a ``with`` block; the number holds for the whole process, Python's other threads too.
-
-    Examples
-    --------
-    >>> with fa.threads(1):
-    ...     fa.relu(np.array([-1.0, 2.0]))
-    array([0., 2.])
-    """
-    before, process = (get_num_threads(), _threads_reason), os.getpid()
-    _use_threads(count, "threads")
-    try:
-        yield
-    finally:
-        if os.getpid() == process:  # the child of a fork goes by its own number
-            _use_threads(*before)
-
-
-_use_threads(*_default_threads())
-
-
-def _after_fork():
-    threads.forget_helpers()
-    _use_threads(1, "a forked process, which computes on one thread until it sets another number")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_CHOICE = Setting(_use, *_at_first())
 
 
 def config():
@@ -372,8 +287,8 @@ def config():
         "because": reason,
         **kept,
         "levels built": {level: complaint or "built" for level, complaint in cpu.built_levels().items()},
-        "threads": get_num_threads(),
-        "threads from": _threads_reason,
+        "threads": thread_limit.get_num_threads(),
+        "threads from": thread_limit.LIMIT.why,
         "usable processors": cpu.usable_cpus(),
         "compiler": cpu.compiler(),
     }

@@ -161,10 +161,21 @@ def buffers(arrays, cache=2**18):
     return max(1, min(64, cache // max(sum(a.nbytes for a in arrays), 1)))
 
 
+def rotated(arrays):
+    """The sets of arguments over which a contender rotates: copies, or the arrays themselves where one is enough."""
+    many = buffers(arrays)
+    return [[a.copy() for a in arrays] for _ in range(many)] if many > 1 else [arrays]
+
+
+@functools.lru_cache(maxsize=4)
+def scratch(shape, dtype):
+    """Memory to write to, the same for all: where large arrays lie decides close races, and to fault them in takes time."""
+    return np.empty(shape, dtype)
+
+
 def plain(function, arrays, keywords):
     """A contender that makes a new result each time, as the NumPy expression does."""
-    copies = [[a.copy() for a in arrays] for _ in range(buffers(arrays))]
-    return Contender(functools.partial(function, *some, **keywords) for some in copies)
+    return Contender(functools.partial(function, *some, **keywords) for some in rotated(arrays))
 
 
 def into(function, op, arrays, keywords):
@@ -176,6 +187,8 @@ def into(function, op, arrays, keywords):
         result = result[1]
     elif op.kind == "channels" and op.is_backward:
         result = result[0]
+    if buffers(arrays) == 1:
+        result = tuple(scratch(r.shape, r.dtype) for r in result) if isinstance(result, tuple) else scratch(result.shape, result.dtype)
     return plain(function, arrays, {**keywords, "out": result})
 
 
@@ -187,14 +200,16 @@ def in_place(function, op, arrays, keywords):
     place = overwritten(op, arrays, function(*arrays, **keywords))
     if place is None:
         return into(function, op, arrays, keywords)
-    original = arrays[place]
-    copies = [[a.copy() for a in arrays] for _ in range(buffers(arrays))]
+    original, sets = arrays[place], [list(some) for some in rotated(arrays)]
+    if len(sets) == 1:
+        sets[0][place] = scratch(original.shape, original.dtype)
 
     def prepare():
-        for some in copies:
+        for some in sets:
             np.copyto(some[place], original)
 
-    return Contender((functools.partial(function, *some, out=some[place], **keywords) for some in copies), prepare)
+    prepare()
+    return Contender((functools.partial(function, *some, out=some[place], **keywords) for some in sets), prepare)
 
 
 def best(*contenders, seconds=0.1, round_seconds=2e-4, rounds=5):

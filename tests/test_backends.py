@@ -62,7 +62,28 @@ def test_set_backend_and_context():
         assert fa.get_backend("cython").gelu.backend == default, "namespaces do not follow"
 
 
-CALLS = [fa.set_backend, fa.get_backend, lambda *a, **k: fa.backend(*a, **k).__enter__()]
+@pytest.mark.parametrize(
+    ("block", "values", "now"),
+    [(fa.backend, ["numpy", "numba"], lambda: fa.gelu.backend), (fa.threads, [3, 5], fa.get_num_threads)],
+    ids=["backend", "threads"],
+)
+def test_blocks_that_overlap_do_not_undo_each_other(block, values, now):
+    """As those of two Python threads may: the one entered last decides while it is open."""
+    before = now()
+    first, second, third = map(block, [*values, values[0]])
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert now() == values[1]
+    third.__enter__()
+    assert now() == values[0]
+    third.__exit__(None, None, None)
+    assert now() == values[1]
+    second.__exit__(None, None, None)
+    assert now() == before
+
+
+CALLS = [fa.set_backend, fa.get_backend, fa.backend]
 
 
 @pytest.mark.parametrize("call", CALLS, ids=["set", "get", "with"])

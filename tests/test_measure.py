@@ -169,6 +169,18 @@ def test_in_place_overwrites_an_argument_and_restores_it(op):
                 np.testing.assert_array_equal(got, right)
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "maxout_backward", "mse_loss_gradient", "prelu_backward"])
+def test_contenders_on_large_arrays_use_the_same_memory(name):
+    op = fa.ops[name]
+    arrays, keywords = measure.arguments(op, 300_000, "float32", rng()), measure.options(op, 300_000)
+    before, function = [a.copy() for a in arrays], measure.call(fa, op)
+    used = [[way(function, op, arrays, keywords).calls[0].keywords["out"] for _ in range(2)] for way in (measure.into, measure.in_place)]
+    assert used[0][0] is used[0][1] is used[1][0] is used[1][1]
+    assert not any(used[0][0] is a for a in arrays)
+    for one, same in zip(before, arrays, strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
 def test_most_functions_are_timed_in_place():
     """Only values of losses, row sums and maxout have no argument that their result fits into."""
     kept = []

@@ -123,9 +123,10 @@ cdef inline real softplus(real x, real beta) noexcept nogil:
     return softplus_end(x, beta, u, v)
 
 cdef inline real softplus_backward(real grad, real y, real beta) noexcept nogil:
-    cdef real z
+    cdef real z, e
     z = beta * -y
-    return grad * (<real>0 - (expm1_ratio(z) if z < <real>0 else z))
+    e = expm1_ratio(z)
+    return grad * (<real>0 - (e if z < <real>0 else z))
 
 
 cdef inline real silu_floor(real x, real b) noexcept nogil:

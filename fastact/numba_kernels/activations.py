@@ -64,7 +64,7 @@ def selu_backward(grad, y):
 @scalar
 def sigmoid_begin(x):
     if SINGLE:
-        return exp_parts(-clamp(x, real(-105), real(20)), real(0), -24)
+        return exp_parts(clamp(-x, real(-20), real(105)), real(0), -24)  # LLVM draws a minus behind the clamp into its selects
     else:
         z = clamp(x, real(-746), real(40))
         t = nearest(-z, -64)
@@ -166,7 +166,8 @@ def softplus(x, beta):
 @scalar
 def softplus_backward(grad, y, beta):
     z = beta * -y
-    return grad * (real(0) - (expm1_ratio(z) if z < real(0) else z))
+    e = expm1_ratio(z)
+    return grad * (real(0) - (e if z < real(0) else z))
 
 
 @scalar
