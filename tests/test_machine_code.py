@@ -100,6 +100,14 @@ def test_a_clamp_is_two_instructions(letter, level):
     assert not [name for name in names if re.match(r"(cmp\w*|blend\w*)[ps][sd]$", name)]
 
 
+@pytest.mark.parametrize("level", [level for level in MODULES if level in WIDTH])
+@pytest.mark.parametrize("letter", "fd")
+def test_a_select_does_not_split_the_clamp_before_it(letter, level):
+    """As it does where the clamp stands in a call inside the select: the compiler sees a branch and merges both."""
+    names = {line.split()[0].removeprefix("v") for line in kernel(level, fa.ops["softplus_backward"], "main", letter)}
+    assert {"f": "maxps", "d": "maxpd"}[letter] in names
+
+
 @pytest.mark.parametrize("flags", [[], ["-flto"]], ids=["plain", "lto"])
 def test_scalars_may_stand_in_several_objects(flags, tmp_path):
     """As in an extension of several modules that cimport the pages, or a static build."""
