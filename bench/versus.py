@@ -18,6 +18,7 @@ import gc
 import json
 import os
 import pathlib
+import random
 import sys
 import time
 
@@ -42,7 +43,7 @@ THREADED = Scope(SIZES, (1000,), ((64, 1000),), ("map", "rows", "row_loss"), 0.0
 ROWS_TOGETHER = 1_000_000
 FAR, BEHIND, SIBLING = 20, 3, 1.1  # how many times as long as the best of all, of all, of the same library: then it gets few turns
 ROUND = 1e-4  # seconds that a round lasts at least
-BURST, SHORT = 3, 5e-3  # rounds in a turn, after the first of which caches are warm, where they last no longer than so many seconds
+BURST, SHORT = 5, 5e-3  # rounds in a turn, after the first of which caches are warm, where they last no longer than so many seconds
 LONG_BURST = 50  # the same on several threads, where each turn begins with a rest: fewer turns
 PAUSE, PAUSES = 1e-2, 30  # seconds to look whether all threads rest (their time is brought up to date every 4 ms), and how often at most
 CLOSE, FINALS = 1.1, 4  # cases less far ahead are decided by so many finals, apart in time: what waits for memory varies by a sixth
@@ -98,8 +99,11 @@ def rest():
 
 
 def race(contenders, seconds, threads=1):
-    """The best seconds per call of each contender by its key, by rounds in turn; who is far behind gets few of them."""
-    best, spent, turns = {}, dict.fromkeys(contenders, 0.0), 0
+    """The best seconds per call of each contender by its key, by rounds in turn; who is far behind gets few of them.
+
+    Turns are shuffled: whoever came first would always find the caches as the last one leaves them.
+    """
+    best, spent, turns, order = {}, dict.fromkeys(contenders, 0.0), 0, random.Random(0)
     for key, contender in contenders.items():
         first = contender.round()  # compiles, faults pages in, fills caches
         if first * len(contender.calls) < ROUND:
@@ -109,15 +113,17 @@ def race(contenders, seconds, threads=1):
     gc.disable()
     try:
         while active:
+            order.shuffle(active)
             for key in active:
                 if threads > 1:
                     rest()
-                start = time.perf_counter()
+                start, contender = time.perf_counter(), contenders[key]
                 for _ in range(BURST if threads == 1 else LONG_BURST):
-                    best[key] = min(best[key], contenders[key].round())
+                    taken = contender.round()
+                    best[key] = min(best[key], taken)
+                    spent[key] += taken * len(contender.calls) * contender.repeat  # without what restores overwritten arrays
                     if time.perf_counter() - start > SHORT:
                         break
-                spent[key] += time.perf_counter() - start
             turns += 1
             active = [key for key in active if goes_on(key, best, spent[key], turns, seconds)]
     finally:
@@ -179,6 +185,13 @@ def final(case, ways, seconds, threads=1):
     return {ways[key]: taken for key, taken in best.items()}
 
 
+def decided(record, ways, best):
+    """A record with the times of its finals; those of an earlier race, in another way, do not count for a backend that was in them."""
+    labels = {name: label for (name, _), label in ways.items()}
+    others = {label: taken for label, taken in record["seconds"].items() if labels.get(label.partition(" ")[0], label) == label}
+    return {**record, "seconds": {**others, **best}}
+
+
 # ---- a run ------------------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +245,7 @@ def save(path, header, records):
 
 
 def run(chosen, seconds, path, header, resume=False):
-    """Measure the cases, then the finals of those that are close or lost; the file is kept up to date."""
+    """Measure the cases, then decide those that are close or lost by finals; the file is kept up to date."""
     records, threads = load(path, header), header["threads"]
     known, started = set(records) if resume else set(), time.perf_counter()
     todo = [case for case in chosen if case.name not in known]
@@ -242,19 +255,27 @@ def run(chosen, seconds, path, header, resume=False):
         if number % 10 == 0 or case.elements > cases.LARGE:
             gc.collect()
             save(path, header, records)
-    close = [case for case in todo if versus_report.ratio(records[case.name]) < CLOSE]
-    for case in close:  # again, lest a slow moment hide somebody's best way
-        records[case.name] = better(records[case.name], measured(case, seconds, threads))
-    ways, times = {case.name: finalists(records[case.name]) for case in close}, collections.defaultdict(dict)
-    for case in FINALS * close:
-        record, best = records[case.name], times[case.name]
-        for label, taken in final(case, ways[case.name], 2 * seconds, threads).items():
-            best[label] = min(taken, best.get(label, taken))
-        records[case.name] = {**record, "seconds": {**record["seconds"], **best}}
-        print(f"{time.perf_counter() - started:5.0f} s  final  {versus_report.line(records[case.name])}", flush=True)
+    finals([case for case in chosen if not records[case.name].get("finals")], seconds, path, header, records, started)
     order = {case.name: place for place, case in enumerate(plan(FULL, ("float32", "float64")))}
     records = dict(sorted(records.items(), key=lambda pair: order.get(pair[0], len(order))))
     save(path, header, records)
+
+
+def finals(undecided, seconds, path, header, records, started):
+    """Decide the cases that are close or lost: another race, lest a slow moment hide somebody's best way, then the finals in turn."""
+    threads, close = header["threads"], [case for case in undecided if versus_report.ratio(records[case.name]) < CLOSE]
+    for case in close:
+        records[case.name] = better(records[case.name], measured(case, seconds, threads))
+    ways, best = {case.name: finalists(records[case.name]) for case in close}, collections.defaultdict(dict)
+    for number in range(1, FINALS + 1):
+        for case in close:
+            times = best[case.name]
+            for label, taken in final(case, ways[case.name], 2 * seconds, threads).items():
+                times[label] = min(taken, times.get(label, taken))
+            records[case.name] = {**decided(records[case.name], ways[case.name], times), **({"finals": number} if number == FINALS else {})}
+            print(f"{time.perf_counter() - started:5.0f} s  final  {versus_report.line(records[case.name])}", flush=True)
+        gc.collect()
+        save(path, header, records)
 
 
 def numbers(text):

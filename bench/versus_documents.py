@@ -18,11 +18,11 @@ of the function in that dtype (or 4 ulp, where we promise less than 1), and in f
 promise, in rows no longer than those raced. Errors count where input and result are ordinary numbers, finite and not subnormal; so
 nobody is called inexact for subnormal numbers that become 0, or for what becomes of nan. Where the worst error stands is told: it may be
 among the smallest normal numbers or in a far tail alone. A library whose error was not measured counts as exact. The errors, found by
-`bench/peer_accuracy.py`, are in `docs/accuracy.json`. Cases that are lost or ahead by less than 10 % are raced
-once more, lest a slow moment hide somebody's best way, and then decided by four finals, apart in time, where each library and each of our
-backends has its best way alone and all have the same time: in the first race a library that can do a function in six ways has the best of
-six times as many rounds, which decides where all wait for memory. A slow moment of another library in a case that we lead by more is not
-found out in that way."""
+`bench/peer_accuracy.py`, are in `docs/accuracy.json`. Cases in which Cython is lost or ahead by less than
+10 % are raced once more, lest a slow moment hide somebody's best way, and then decided by four finals in turn, where each library and each
+of our backends has its best way alone and all have the same time: in the first race a library that can do a function in six ways has the
+best of six times as many rounds, which decides where all wait for memory. A slow moment of another library in a case that we lead by more
+is not found out in that way."""
 
 THREADED = """\
 The process is kept to as many cores, fastact and every library to as many threads (`pin` in `bench/versus.py`): PyTorch, numexpr, ONNX

@@ -159,7 +159,7 @@ def get_backend(name=None, *, level=None):
 
 
 def set_backend(name, *, level=None):
-    """Let the public functions compute with another backend from now on, in all threads; inside a ``with`` block until it is left.
+    """Let the public functions compute with another backend from now on, in all threads; in a ``with`` block of this thread until its end.
 
     Parameters and errors as for `get_backend`.
 
@@ -167,6 +167,7 @@ def set_backend(name, *, level=None):
     --------
     >>> fa.set_backend("cython")
     """
+    source(name, level)
     _CHOICE.set((name, level), "set_backend")
 
 

@@ -167,9 +167,13 @@ def rotated(arrays):
     return [[a.copy() for a in arrays] for _ in range(many)] if many > 1 else [arrays]
 
 
-@functools.lru_cache(maxsize=4)
-def scratch(shape, dtype):
+def scratch(shape, dtype, place=0):
     """Memory to write to, the same for all: where large arrays lie decides close races, and to fault them in takes time."""
+    return _memory(tuple(shape), np.dtype(dtype), place)
+
+
+@functools.lru_cache(maxsize=4)
+def _memory(shape, dtype, place):
     return np.empty(shape, dtype)
 
 
@@ -188,7 +192,9 @@ def into(function, op, arrays, keywords):
     elif op.kind == "channels" and op.is_backward:
         result = result[0]
     if buffers(arrays) == 1:
-        result = tuple(scratch(r.shape, r.dtype) for r in result) if isinstance(result, tuple) else scratch(result.shape, result.dtype)
+        parts = result if isinstance(result, tuple) else (result,)
+        parts = tuple(scratch(part.shape, part.dtype, place) for place, part in enumerate(parts))
+        result = parts if isinstance(result, tuple) else parts[0]
     return plain(function, arrays, {**keywords, "out": result})
 
 

@@ -49,7 +49,7 @@ def get_num_threads():
 def set_num_threads(count):
     """Set how many threads a large call may use, from 1 (serial) to 1024; the results have the same bits for any number.
 
-    Inside a ``with fa.threads(...)`` block that number holds until the block is left.
+    Inside a ``with fa.threads(...)`` block of this Python thread it holds until the block is left.
 
     Examples
     --------

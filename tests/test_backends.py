@@ -1,7 +1,9 @@
 """Which backend and level compute: environment, switches and namespaces, bad values, what an import costs, and what is reported."""
 
+import os
 import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -81,6 +83,64 @@ def test_blocks_that_overlap_do_not_undo_each_other(block, values, now):
     assert now() == values[1]
     second.__exit__(None, None, None)
     assert now() == before
+
+
+@pytest.mark.parametrize(
+    ("block", "change", "values", "now"),
+    [
+        (fa.backend, fa.set_backend, ["numpy", "numba", f"cython {levels()[-1]}"], lambda: fa.gelu.backend),
+        (fa.threads, fa.set_num_threads, [3, 5, 7], fa.get_num_threads),
+    ],
+    ids=["backend", "threads"],
+)
+def test_what_another_thread_sets_holds_when_the_block_is_left(block, change, values, now):
+    before = now()
+    given = [value.split()[0] if isinstance(value, str) else value for value in values]
+    try:
+        with block(given[0]):
+            other = threading.Thread(target=change, args=[given[1]])
+            other.start()
+            other.join()
+            assert now() == values[0]
+            change(given[2])
+            assert now() == values[2], "in the block of one's own at once"
+        assert now() == values[1]
+    finally:
+        change(before.split()[0] if isinstance(before, str) else before)
+    assert now() == before
+
+
+FORK = """
+import os, threading, warnings
+import fastact as fa
+warnings.simplefilter('ignore')  # newer Pythons advise against what is tested here
+inside, done = threading.Event(), threading.Event()
+
+def hold():
+    with fa.backend("numpy"), fa.backends._CHOICE._lock:
+        inside.set()
+        done.wait()
+
+other = threading.Thread(target=hold)
+other.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    print(fa.gelu.backend.split()[0])
+    with fa.backend("numpy"):
+        print(fa.gelu.backend)
+    print(fa.gelu.backend.split()[0], flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+done.set()
+other.join()
+print(fa.gelu.backend.split()[0])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_blocks_and_locks_of_other_threads_end_with_a_fork():
+    assert run_python(FORK).split() == ["cython", "numpy", "cython", "cython"]
 
 
 CALLS = [fa.set_backend, fa.get_backend, fa.backend]

@@ -171,12 +171,22 @@ def test_in_place_overwrites_an_argument_and_restores_it(op):
 
 @pytest.mark.parametrize("name", ["sigmoid", "maxout_backward", "mse_loss_gradient", "prelu_backward"])
 def test_contenders_on_large_arrays_use_the_same_memory(name):
+    """In turn, and each of them computes with the original arguments."""
     op = fa.ops[name]
     arrays, keywords = measure.arguments(op, 300_000, "float32", rng()), measure.options(op, 300_000)
     before, function = [a.copy() for a in arrays], measure.call(fa, op)
-    used = [[way(function, op, arrays, keywords).calls[0].keywords["out"] for _ in range(2)] for way in (measure.into, measure.in_place)]
-    assert used[0][0] is used[0][1] is used[1][0] is used[1][1]
-    assert not any(used[0][0] is a for a in arrays)
+    should = function(*arrays, **keywords)
+    contenders = [way(function, op, arrays, keywords) for way in (measure.into, measure.in_place, measure.into, measure.in_place)]
+    used = [contender.calls[0].keywords["out"] for contender in contenders]
+    assert all(out is used[0] for out in used)
+    assert not any(used[0] is a for a in arrays)
+    for contender in 2 * contenders:
+        contender.round()
+        if contender.prepare is not None:
+            contender.prepare()
+        found = contender.calls[0]()
+        for got, right in zip(found, should, strict=True) if isinstance(should, tuple) else [(found, should)]:
+            np.testing.assert_array_equal(got, right)
     for one, same in zip(before, arrays, strict=True):
         np.testing.assert_array_equal(one, same)
 

@@ -59,7 +59,7 @@ def test_large_arguments_repeat_smaller_ones(monkeypatch):
 class Fake:
     """A contender that says that it takes so many tenths of a millisecond, and counts its rounds."""
 
-    calls = (None,)
+    calls, repeat = (None,), 1
 
     def __init__(self, *seconds):
         self.seconds, self.rounds = seconds, 0
@@ -80,6 +80,20 @@ def test_the_best_round_counts_and_those_far_behind_get_few():
     assert front.rounds > versus.BURST * versus.ENOUGH
     assert behind.rounds == 2 + versus.BURST * versus.FEW
     assert far.rounds < 2 + versus.BURST * versus.FEW
+
+
+def test_everybody_comes_after_everybody():
+    order = []
+
+    class Noted(Fake):
+        def round(self):
+            if order[-1:] != [self]:
+                order.append(self)
+            return super().round()
+
+    contenders = [Noted(1.0) for _ in range(4)]
+    versus.race({(str(k), ""): contender for k, contender in enumerate(contenders)}, 0.05)
+    assert len(set(itertools.pairwise(order))) == 4 * 3
 
 
 def test_a_slower_way_of_the_same_library_is_given_up():
@@ -133,7 +147,7 @@ def test_a_run_measures_merges_and_resumes(few_libraries, tmp_path, capsys, monk
 
 
 def test_a_close_case_is_decided_among_the_best_way_of_each(few_libraries, tmp_path, monkeypatch):
-    first = {("cython", "in place"): 1.5, ("cython", "out"): 1.2, ("torch", "a"): 1.3, ("torch", "b"): 1.1, ("jax", ""): 1.0}
+    first = {("cython", "in place"): 1.5, ("cython", "out"): 1.05, ("torch", "a"): 1.3, ("torch", "b"): 1.1, ("jax", ""): 1.0}
     first["numpy", ""] = 9.0
     again = {**first, ("cython", "in place"): 1.0, ("torch", "a"): 0.9, ("jax", ""): 1.1}
     final = {("cython", "in place"): 1.3, ("torch", "a"): 1.1, ("jax", ""): 1.2}
@@ -150,8 +164,16 @@ def test_a_close_case_is_decided_among_the_best_way_of_each(few_libraries, tmp_p
     versus.run([case], 1.0, file, versus.head(1, None))
     assert raced == [list(first)] * 2 + [list(final)] * versus.FINALS
     record = versus.load(file, versus.head(1, None))[case.name]
-    assert record["seconds"] == {"cython in place": 1.2, "cython out": 1.2, "torch": 1.1, "jax": 1.2, "numpy": 9.0}, "finals alone decide"
+    assert record["seconds"] == {"cython in place": 1.2, "torch": 1.1, "jax": 1.2, "numpy": 9.0}, "finals alone decide"
     assert record["hows"]["torch"] == "a"
+    assert len(raced) == 2 + versus.FINALS
+    versus.run([case], 1.0, file, versus.head(1, None), resume=True)
+    assert len(raced) == 2 + versus.FINALS, "what is decided is not raced again"
+    record.pop("finals")
+    versus.save(file, versus.head(1, None), {case.name: record})
+    times = iter([dict.fromkeys(first, 1.2)] * (1 + versus.FINALS))
+    versus.run([case], 1.0, file, versus.head(1, None), resume=True)
+    assert len(raced) == 3 + 2 * versus.FINALS, "what was cut off before its finals gets them"
 
 
 def test_results_of_another_machine_are_replaced(few_libraries, tmp_path, capsys):

@@ -24,8 +24,8 @@ cdef inline void repeat(real *v, Py_ssize_t width, Py_ssize_t step) noexcept nog
         v[j] = v[j - width]
 
 cdef inline void fetch(const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride, bint once) noexcept nogil:
-    """Begin to load elements far apart: of a later row where rows are many; where they are few, of the next columns, in
-    one pass over each array: another for each, so that memory is never idle."""
+    """Begin to load elements far apart: of a later row where rows are many; where they are few, of the next columns, `once` for each array
+    and not for all in the same pass, so that memory is never idle."""
     cdef Py_ssize_t g
     x += width if n <= FEW else AHEAD * stride
     for g from 0 <= g < (width if stride > COLUMNS and (n >= COLUMNS or (n <= FEW and once)) else 0) by 64 // <Py_ssize_t>sizeof(real):
