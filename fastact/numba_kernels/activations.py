@@ -64,7 +64,7 @@ def selu_backward(grad, y):
 @scalar
 def sigmoid_begin(x):
     if SINGLE:
-        return exp_parts(clamp(-x, real(-20), real(105)), real(0), -24)  # LLVM draws a minus behind the clamp into its selects
+        return exp_parts(clamp(-x, real(-20), real(105)), real(0), -24)  # LLVM makes no max and min of a clamp that is negated
     else:
         z = clamp(x, real(-746), real(40))
         t = nearest(-z, -64)
