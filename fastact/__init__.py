@@ -10,8 +10,7 @@ from fastact.backends import PUBLIC as _PUBLIC
 from fastact.backends import backend, get_backend, set_backend, show_config, warm_up
 from fastact.engine.function import Function
 from fastact.register import OPS as _OPS
-from fastact.thread_limit import get_num_threads, set_num_threads
-from fastact.thread_limit import limit_threads as threads
+from fastact.thread_limit import get_num_threads, set_num_threads, threads
 
 ops = MappingProxyType(_OPS)
 """The register: every operation by name, with its parameters, what its backward reads, its promised error and its source."""

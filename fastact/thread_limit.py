@@ -3,13 +3,14 @@
 import operator
 import os
 
-from fastact.engine import cpu, threads
+from fastact.engine import cpu
+from fastact.engine import threads as driver
 from fastact.setting import Setting
 
 MOST_THREADS = 1024
 
 
-def _checked(count, name="threads"):
+def _checked(count, name="count"):
     try:
         number = 0 if isinstance(count, bool) else operator.index(count)
     except TypeError:
@@ -32,7 +33,7 @@ def _at_first():
     return min(cpu.usable_cpus(), 8), f"the processors this process may use, at most 8{ignored}"
 
 
-LIMIT = Setting(threads.set_limit, *_at_first())
+LIMIT = Setting(driver.set_limit, *_at_first())
 
 
 def get_num_threads():
@@ -43,7 +44,7 @@ def get_num_threads():
     >>> fa.get_num_threads() >= 1
     True
     """
-    return threads.get_limit()
+    return driver.get_limit()
 
 
 def set_num_threads(count):
@@ -58,7 +59,7 @@ def set_num_threads(count):
     LIMIT.set(_checked(count), "set_num_threads")
 
 
-def limit_threads(count):
+def threads(count):
     """Use at most so many threads inside a ``with`` block.
 
     The number holds for the whole process, Python's other threads too; of several open blocks the one entered last decides.
@@ -73,7 +74,7 @@ def limit_threads(count):
 
 
 def _after_fork():
-    threads.forget_helpers()
+    driver.forget_helpers()
     LIMIT.restart(1, "a forked process, which computes on one thread until it sets another number")
 
 

@@ -90,8 +90,10 @@ def test_setting_and_context():
     for wrong in (0, -1, 1025, 1.5, "2", None, True, 10**30):
         with pytest.raises(ValueError, match="whole number from 1 to 1024"):
             fa.set_num_threads(wrong)
-        with pytest.raises(ValueError, match="whole number"):
+        with pytest.raises(ValueError, match=r"count=.*whole number"):
             fa.threads(wrong)
+    with pytest.raises(TypeError, match=r"^threads\(\) missing"):
+        fa.threads()
     assert fa.get_num_threads() == before
 
 
