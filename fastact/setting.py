@@ -44,8 +44,8 @@ class Setting:
         """Go by this inside a ``with`` block."""
         entry = [threading.get_ident(), value, why]
         with self._lock:
-            self._entries.append(entry)
             self._apply(value)
+            self._entries.append(entry)
         try:
             yield
         finally:

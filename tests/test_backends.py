@@ -1,6 +1,5 @@
 """Which backend and level compute: environment, switches and namespaces, bad values, what an import costs, and what is reported."""
 
-import os
 import re
 import shutil
 import threading
@@ -11,6 +10,7 @@ from support import BACKENDS, ROOT, levels, namespace, public_name, python, run_
 
 import fastact as fa
 from fastact.register import public_ops
+from fastact.setting import Setting
 
 X = np.linspace(-3, 3, 50)
 SHOW = "import fastact as fa; print(fa.sigmoid.backend, fa.get_num_threads())"
@@ -110,6 +110,13 @@ def test_what_another_thread_sets_holds_when_the_block_is_left(block, change, va
     assert now() == before
 
 
+def test_a_block_that_cannot_be_entered_leaves_nothing_behind():
+    setting = Setting(lambda divisor: 1 / divisor, 2, "at first")
+    with pytest.raises(ZeroDivisionError), setting.block(0, "in vain"):
+        pass
+    assert (setting.value, setting.why) == (2, "at first")
+
+
 FORK = """
 import os, threading, warnings
 import fastact as fa
@@ -138,7 +145,6 @@ print(fa.gelu.backend.split()[0])
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_blocks_and_locks_of_other_threads_end_with_a_fork():
     assert run_python(FORK).split() == ["cython", "numpy", "cython", "cython"]
 

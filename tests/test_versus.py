@@ -77,7 +77,7 @@ def test_the_best_round_counts_and_those_far_behind_get_few():
     contenders = {("cython", "out"): front, ("numpy", ""): behind, ("scipy", ""): far}
     best = versus.race(contenders, 0.05)
     assert list(best.values()) == [1e-4, 4e-4, 30e-4]
-    assert front.rounds > versus.BURST * versus.ENOUGH
+    assert versus.BURST * versus.ENOUGH < front.rounds < 300, "by the time that rounds say they took"
     assert behind.rounds == 2 + versus.BURST * versus.FEW
     assert far.rounds < 2 + versus.BURST * versus.FEW
 
