@@ -252,8 +252,8 @@ def _at_first():
     reasons = [f"FASTACT_BACKEND={asked}" if asked else "the default"]
     if name == "cython":
         cap = os.environ.get("FASTACT_LEVEL")
-        best = f"the best level that was built and that this {cpu.level()} machine runs, of {', '.join(levels())}"
-        reasons.append(f"FASTACT_LEVEL={cap}" if cap else best)
+        runs = f"that this {cpu.level()} machine runs" + (f" and that FASTACT_LEVEL={cap} allows" if cap else "")
+        reasons.append(f"the best level{',' if cap else ' that was built and'} {runs}, of {', '.join(levels())}")
     return (name, None), "; ".join(reasons)
 
 

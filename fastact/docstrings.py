@@ -67,10 +67,11 @@ def _parameters(op):
     for param in op.params:
         rules = [rule.text for rule in op.rules if rule.param == param.name]
         if op.kind == "pick":
-            lines += [f"{param!r} : int", "    How many pieces there are, at least 1."]
+            lines += [f"{param.name} : int", "    How many pieces there are, at least 1."]
             continue
         kind = "float" if op.page == "losses" else "float, or an array that broadcasts"
-        lines += [f"{param!r} : {kind}", f"    {'Required: ' + ', '.join(rules) + '.' if rules else 'Any number.'}"]
+        default = "" if param.default is REQUIRED else f", default {param.default}"
+        lines += [f"{param.name} : {kind}{default}", f"    {'Required: ' + ', '.join(rules) + '.' if rules else 'Any number.'}"]
     if "axis" in op.options:
         several = op.kind == "rows"
         lines.append("axis : int, tuple of int or None" if several else "axis : int")
@@ -138,7 +139,7 @@ def docstring(op, name):
     formula = "" if op.formula in head else f"Formula: ``{op.formula}``"
     parts = [head, formula, _reads(op), "\n".join(["Parameters", "----------", *_parameters(op)])]
     parts.append("\n".join(["Raises", "------", *_errors(op)]))
-    notes = [text for text in (op.limit, op.differs) if text]
+    notes = [f"{what}: {text}." for what, text in (("Special values", op.limit), ("Elsewhere", op.differs)) if text]
     if op.page == "losses":
         notes.append("The value of float64 predictions is float64, of all others float32; sums are made in float64.")
     else:

@@ -161,7 +161,7 @@ class Op:
         return self.reference(*args, **kwargs)
 
     def __repr__(self):
-        return f"<Op {self.name} ({self.page}) inputs={self.inputs} params={self.params}>"
+        return f"<Op {self.name} ({self.page}) inputs={self.inputs} params={self.params} reads={self.reads}>"
 
 
 def _page(page, default_kind):

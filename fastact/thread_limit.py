@@ -28,7 +28,8 @@ def _at_first():
         return _checked(number, "FASTACT_NUM_THREADS"), f"FASTACT_NUM_THREADS={ours}"
     first = others.split(",")[0].strip()  # a list gives one number per nesting level
     if first.isdecimal() and int(first) > 0:
-        return min(int(first), MOST_THREADS), f"OMP_NUM_THREADS={others}"
+        cut = f", cut to {MOST_THREADS}, the most" if int(first) > MOST_THREADS else ""
+        return min(int(first), MOST_THREADS), f"OMP_NUM_THREADS={others}{cut}"
     ignored = f"; OMP_NUM_THREADS={others}, no positive number, was ignored" if others else ""  # as OpenMP does
     return min(cpu.usable_cpus(), 8), f"the processors this process may use, at most 8{ignored}"
 

@@ -110,6 +110,37 @@ def test_what_another_thread_sets_holds_when_the_block_is_left(block, change, va
     assert now() == before
 
 
+def test_a_block_may_be_entered_again():
+    """After it was left, inside itself, by several threads at once, and as a decorator."""
+    seen = []
+    setting = Setting(seen.append, 0, "at first")
+    block = setting.block(1, "asked")
+    for _ in range(2):
+        with block:
+            assert setting.value == 1
+        assert setting.value == 0
+    with block:
+        setting.set(2, "inside")
+        with block:
+            assert setting.value == 1
+        assert setting.value == 2
+    assert setting.value == 0
+    assert setting.why == "at first"
+    block.__enter__()
+    other = threading.Thread(target=block.__enter__)
+    other.start()
+    other.join()
+    setting.set(3, "in the first of two, entered by another thread")
+    block.__exit__(None, None, None)
+    assert setting.value == 1, "what the other thread asked"
+    block.__exit__(None, None, None)
+    assert setting.value == 0, "left for the other thread, as a generator may be"
+    block.__exit__(None, None, None)  # more often than entered, as after a fork that dropped it
+    assert setting.value == 0
+    assert block(lambda: setting.value)() == 1
+    assert setting.value == 0
+
+
 def test_a_block_that_cannot_be_entered_leaves_nothing_behind():
     setting = Setting(lambda divisor: 1 / divisor, 2, "at first")
     with pytest.raises(ZeroDivisionError), setting.block(0, "in vain"):
@@ -178,8 +209,9 @@ def test_levels_above_the_machine_are_refused():
     for level in above:
         with pytest.raises(ValueError, match="supported by this machine"):
             fa.get_backend("cython", level=level)
-        done = python(SHOW, FASTACT_LEVEL=level)  # a cap above the machine caps nothing
+        done = python(f"{SHOW}; fa.show_config()", FASTACT_LEVEL=level)  # a cap above the machine caps nothing
         assert done.stdout.startswith(f"cython {levels()[-1]}"), done.stderr
+        assert f"this {cpu.level()} machine runs and that FASTACT_LEVEL={level} allows" in done.stdout
 
 
 # ---- environment ------------------------------------------------------------------------------------------------------
@@ -224,7 +256,9 @@ def test_what_openmp_would_ignore_is_ignored_and_told(value):
 
 
 def test_more_threads_than_any_call_gets():
-    assert run_python(SHOW, OMP_NUM_THREADS="99999").split()[-1] == "1024"
+    out = run_python(f"{SHOW}; fa.show_config()", OMP_NUM_THREADS="99999")
+    assert out.splitlines()[0].split()[-1] == "1024"
+    assert re.search(r"^threads from +OMP_NUM_THREADS=99999, cut to 1024, the most$", out, re.MULTILINE)
 
 
 def test_show_config_says_who_set_the_threads(capsys):

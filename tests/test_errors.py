@@ -63,21 +63,23 @@ def test_dtypes_that_have_no_order_are_refused(op, backend):
         bad = np.zeros(arguments[0].shape, wrong)
         given = [bad, *arguments[1:]]
         extra = {"out": out_like(op, arguments, options)} if out_keyword(op) else {}
-        refuses(lambda given=given, extra=extra: f(*given, **options, **extra), TypeError, out=extra.get("out"))
+        words = public_name(op), f"{op.inputs[0]} has dtype {bad.dtype}", "float16, bfloat16, float32, float64"
+        refuses(lambda given=given, extra=extra: f(*given, **options, **extra), TypeError, *words, out=extra.get("out"))
         if len(arguments) > 1 and op.inputs[1] not in ("which", "target") and wrong not in ("m8[s]", "M8[s]"):
             given = [arguments[0], np.zeros(arguments[1].shape, wrong), *arguments[2:]]
             refuses(lambda given=given, extra=extra: f(*given, **options, **extra), TypeError, out=extra.get("out"))
 
 
-@every_op
-def test_a_complex_array_is_named(op):
+@every_backend
+@pytest.mark.parametrize("op", [*MAPS, *ROWS], ids=lambda op: op.name)
+def test_dtypes_that_nobody_can_compute_in(op, backend):
+    f = function(backend, op)
     arguments, options = correct(op)
-    f = function("cython", op)
-    with pytest.raises(TypeError) as caught:
-        f(arguments[0].astype(complex), *arguments[1:], **options)
-    assert any(word in str(caught.value) for word in (f.__name__, op.name)), caught.value
-    if op.page in ("losses", "gates") and op.name != "prelu":
-        assert "complex128" in str(caught.value)
+    for wrong in (np.int32, bool, complex, object, "U3", "M8[s]"):
+        words = public_name(op), f"dtype={np.dtype(wrong)}", "float16, bfloat16, float32, float64"
+        refuses(lambda wrong=wrong: f(*arguments, **options, dtype=wrong), TypeError, *words)
+    swapped = np.dtype("f8").newbyteorder()
+    assert f(*arguments, **options, dtype=swapped).dtype == "f8"
 
 
 @every_backend
@@ -135,7 +137,7 @@ def test_out_of_the_wrong_kind(op, backend):
             out = np.full(shape, 77, F4)
             refuses(give(out), ValueError, out=out)
     for wrong in ([1.0], 3.0, "out"):
-        refuses(give(wrong), TypeError)
+        refuses(give(wrong), TypeError, public_name(op), f"out is a {type(wrong).__name__}")
     whole = np.full(right.shape, 77, np.int64)
     refuses(give(whole), TypeError, out=whole)
     if not pair:
@@ -179,13 +181,12 @@ def test_shapes_that_do_not_fit(op, backend):
     f = function(backend, op)
     arguments, options = correct(op)
     extra = {"out": out_like(op, arguments, options)} if out_keyword(op) else {}
+    first = op.cores.index(True) if op.kind == "rows" else 0  # what the others are held against
     for shape in [(5,), (3, 5), (2, 4), (2, 3, 4, 7)]:
-        dtype = arguments[1].dtype
-        given = [arguments[0], np.zeros(shape, dtype), *arguments[2:]]
-        refuses(lambda given=given: f(*given, **options, **extra), ValueError, out=extra.get("out"))
-    if op.kind not in ("map", "rows"):
-        given = [arguments[0], np.zeros((3, 5), arguments[1].dtype), *arguments[2:]]
-        refuses(lambda: f(*given, **options), ValueError, public_name(op), "(3, 5)")
+        for k in {len(arguments) - 1, 1} - {first}:
+            given = [*arguments[:k], np.zeros(shape, arguments[k].dtype), *arguments[k + 1:]]
+            words = public_name(op), op.inputs[k], shape
+            refuses(lambda given=given: f(*given, **options, **extra), ValueError, *words, out=extra.get("out"))
 
 
 AXES = [op for op in OPS if op.kind in ("rows", "row_loss", "pick", "channels")]
@@ -210,7 +211,12 @@ def test_axes_that_do_not_exist(op, backend):
         refuses(lambda: f(*arguments, axis=(0, 5)), np.exceptions.AxisError)
         refuses(lambda: f(*arguments, -1, **{"axis": -1}), TypeError, "axis")
     if op.kind != "rows":
-        refuses(lambda: f(*arguments, **{**options, "axis": (0, 1)}), TypeError)
+        for axis in ((0, 1), None):
+            refuses(lambda axis=axis: f(*arguments, **{**options, "axis": axis}, **extra), TypeError, f"axis={axis}", out=extra.get("out"))
+    if "keepdims" in op.options:
+        for wrong in ("no", None, 0.5):
+            refuses(lambda wrong=wrong: f(*arguments, **options, keepdims=wrong), TypeError, public_name(op), f"keepdims={wrong!r}")
+        assert f(*arguments, **options, keepdims=np.True_).shape == f(*arguments, **options, keepdims=1).shape == (3, 1)
 
 
 # ---- parameters -------------------------------------------------------------------------------------------------------
@@ -353,6 +359,12 @@ def test_gates(backend):
         for call in (lambda w: prelu(x, w), lambda w: prelu_backward(x, x, w)):
             refuses(lambda call=call, shape=shape: call(np.ones(shape, F4)), ValueError, "weight", shape, "(4,)")
     refuses(lambda: prelu(x, np.ones(4, F4), 0), ValueError, "(3,)")
+    assert prelu(x[0], np.ones(4, F4), axis=-1).tobytes() == prelu(x[0], np.ones(4, F4)).tobytes() == x[0].tobytes()
+    for weight in (np.ones(4, F4), np.ones(1, F4), 0.5):
+        for axis in (2, -2):
+            refuses(lambda w=weight, axis=axis: prelu(x[0], w, axis=axis), np.exceptions.AxisError, f"axis {axis}")
+            refuses(lambda w=weight, axis=axis: prelu_backward(x[0], x[0], w, axis=axis), np.exceptions.AxisError, f"axis {axis}")
+    refuses(lambda: maxout(x, None), TypeError, "axis=None")
     refuses(lambda: prelu(np.float32(1), np.ones(4, F4)), ValueError, "weight")
     refuses(lambda: maxout(np.float32(1)), ValueError, "axis")
     refuses(lambda: maxout(np.zeros((3, 0), F4)), ValueError, "(3, 0)")

@@ -90,7 +90,6 @@ cdef object slow(object function, PyObject *const *args, Py_ssize_t count, PyObj
 cdef object slow_call(object callable, PyObject *const *args, size_t nargsf, PyObject *names)
 cdef int inherit_doc(type cls) except -1
 cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1
-cdef int only_known(str name, dict kwargs, tuple known) except -1
 cdef object real_dtype(object array)
 cdef bint is_brain(object dtype)
 cdef int dtype_number(object dtype)
@@ -101,5 +100,3 @@ cdef int put(object out, object result) except -1
 cdef object rounded(object result, object dtype)
 cdef bint foreign(tuple arrays)
 cdef int leading(tuple arrays)
-cdef object whole_number(str name, str argument, object value)
-cdef int check_out(str name, object out, list inputs=*) except -1

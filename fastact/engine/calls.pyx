@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""How calls are read: the slot through which Python calls a function directly, and the checks shared by the generic paths."""
+"""How calls are read: the slot through which Python calls a function directly, and what its arrays are made ready for the kernels by."""
 
 from cpython.object cimport PyObject, PyTypeObject
 
@@ -7,9 +7,6 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, gather, scatter
 from fastact.engine.threads cimport GRAIN, run_spans
-
-import operator
-import sys
 
 import numpy as np
 
@@ -99,14 +96,6 @@ cdef Py_ssize_t read_axis(PyObject *given, Py_ssize_t default, int ndim) except 
         axis = PyNumber_AsSsize_t(given, NULL)
     axis = axis + ndim if axis < 0 else axis
     return axis if 0 <= axis < ndim else -1
-
-
-cdef int only_known(str name, dict kwargs, tuple known) except -1:
-    """Refuse keywords that nobody knows."""
-    for key in kwargs:
-        if key not in known:
-            raise TypeError(f"{name}() got an unexpected keyword argument {key!r}; it takes {', '.join(known)}")
-    return 0
 
 
 cdef object real_dtype(object array):
@@ -209,35 +198,3 @@ cdef bint foreign(tuple arrays):
 cdef int leading(tuple arrays):
     """The argument that decides the dtype, whatever the others are: the first; Python's numbers have no say."""
     return next((k for k, a in enumerate(arrays) if type(a) not in (int, float, bool)), 0)
-
-
-cdef object whole_number(str name, str argument, object value):
-    """A whole number that an index may be, or an error."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: {argument}={value!r}; a whole number is required") from None
-    if not -sys.maxsize - 1 <= number <= sys.maxsize:
-        raise OverflowError(f"{name}: {argument}={value!r}; {-sys.maxsize - 1} to {sys.maxsize} is required")
-    return number
-
-
-cdef int check_out(str name, object out, list inputs=None) except -1:
-    """Refuse an output that cannot be written, or that the inputs do not broadcast to, before anything is computed."""
-    if isinstance(out, tuple):
-        if len(out) != 1:
-            raise ValueError(f"{name}: out={out!r}; one array, or a tuple of one, is required")
-        out = out[0]
-    if not isinstance(out, np.ndarray):
-        return 0
-    if not out.flags.writeable:
-        raise ValueError(f"{name}: out is read-only; a writeable array is required")
-    if inputs is not None:
-        shape = np.broadcast_shapes(*[np.shape(a) for a in inputs])
-        try:
-            fits = np.broadcast_shapes(shape, out.shape) == out.shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(f"{name}: out has shape {out.shape}; {shape}, that of the result, is required")
-    return 0

@@ -8,9 +8,10 @@ from cython cimport floating
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, at_line, gather, itemsize, map_kernel, scatter
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, alike, check_out, computing, disjoint, foreign, only_known, output, put,
-    read_axis, read_options, ready, rounded, slow, tidy, tidy_dtype, whole_number,
+    Options, PyVectorcall_NARGS, alike, computing, disjoint, foreign, output, put, read_axis, read_options, ready, rounded, slow, tidy,
+    tidy_dtype,
 )
+from fastact.engine.checks cimport check_dtype, check_out, only_known, whole_number
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
 from fastact.engine.ufuncs cimport UFUNC_OPTIONS, dtype_of, make_ufunc
@@ -19,8 +20,6 @@ import math
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-
-from fastact.engine.losses import check_dtype
 
 cnp.import_array()
 
@@ -67,20 +66,19 @@ cdef class ChannelFunction(Function):
         """Everything that is not a plain call: through the ufunc."""
         args, axis = take_axis(self, args, kwargs)
         only_known(self.__name__, kwargs, ("axis", *UFUNC_OPTIONS))
-        check_out(self.__name__, kwargs.get("out"), [args[0]])
+        check_out(self.__name__, kwargs.get("out"), np.shape(args[0]))
         if not self.op.is_backward:
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
             weight = self.aligned(np.asarray(args[1]), x, axis)
             if not foreign((x,)):
-                check_dtype(self.__name__, "x", x)
-                self.decide(kwargs, x)
+                self.decide(kwargs, "x", x)
             with np.errstate(all="ignore"):     # casting may overflow
                 return self.ufunc(x, weight, **kwargs)
         grad, x, weight = [np.asarray(a) for a in args]
         for name, array in zip(self.op.inputs, (grad, x, weight)):
             check_dtype(self.__name__, name, array)
-        dtype = dtype_of(self, self.ufunc, grad)
-        self.decide(kwargs, grad)
+        dtype = dtype_of(self, self.ufunc, "grad", grad)
+        self.decide(kwargs, "grad", grad)
         if grad.shape != x.shape:
             raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
         aligned = self.aligned(weight, x, axis)
@@ -90,21 +88,23 @@ cdef class ChannelFunction(Function):
         with np.errstate(all="ignore"):
             return self.ufunc(grad, x, aligned, **kwargs), dweight
 
-    cdef int decide(self, dict kwargs, object array) except -1:
+    cdef int decide(self, dict kwargs, str argument, object array) except -1:
         """Have the ufunc compute in the dtype wanted, or the array's."""
         if "signature" not in kwargs:
-            dtype = dtype_of(self, self.ufunc, array, kwargs.pop("dtype", None))
+            dtype = dtype_of(self, self.ufunc, argument, array, kwargs.pop("dtype", None))
             kwargs["signature"] = (dtype,) * (self.arrays + 1)
         return 0
 
     cdef object aligned(self, object weight, object x, object axis):
         """The weight in a shape that broadcasts against `x` along the axis of channels."""
         axis = whole_number(self.__name__, "axis", axis)
+        axis = 0 if x.ndim < 2 and axis == self.default_axis else axis  # the only one, where none was asked for
+        if x.ndim > 0:
+            axis = normalize_axis_index(axis, x.ndim, self.__name__)
         if weight.size == 1 and weight.ndim <= 1:
             return weight.reshape(())
         if x.ndim == 0:
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}, but x is a single number; one weight is required")
-        axis = normalize_axis_index(axis if x.ndim > 1 else 0, x.ndim, self.__name__)
         if weight.shape != (x.shape[axis],):
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}; one number, or one per channel along axis {axis}, "
                              f"({x.shape[axis]},), is required")
@@ -296,14 +296,13 @@ cdef cnp.ndarray narrowed(cnp.ndarray sums, object dtype):
 
 cdef cnp.ndarray read_channels(ChannelFunction self, ChannelCall *call, cnp.ndarray x, PyObject *given, PyObject *axis_given):
     """The weights in the computing type, and which belongs to which element of a tidy array; None where that is not for the direct path."""
-    cdef Py_ssize_t axis = 0
+    cdef Py_ssize_t axis
     cdef cnp.ndarray weight, wide
     cdef int k
     if not tidy(given):
         return None
     weight = <cnp.ndarray>given
-    if cnp.PyArray_NDIM(x) > 1:
-        axis = read_axis(axis_given, self.default_axis, cnp.PyArray_NDIM(x))
+    axis = read_axis(axis_given, self.default_axis if cnp.PyArray_NDIM(x) > 1 else 0, cnp.PyArray_NDIM(x))
     if cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(weight) or cnp.PyArray_NDIM(weight) != 1 or axis < 0:
         return None
     call.channels, call.inner = cnp.PyArray_DIM(weight, 0), 1
@@ -378,12 +377,11 @@ cdef object direct_backward(object callable, PyObject *const *args, size_t nargs
 
 def take_axis(Function self, tuple args, dict kwargs):
     """The arrays of a call, and its axis, given by position or by keyword."""
-    axis = kwargs.pop("axis", None)
-    if len(args) == self.arrays + self.params + 1 and axis is None:
-        axis = args[-1]
-        args = args[:-1]
+    by_position = "axis" not in kwargs and len(args) == self.arrays + self.params + 1
+    axis = args[-1] if by_position else kwargs.pop("axis", self.op.options["axis"])
+    args = args[:-1] if by_position else args
     self.bind(args, dict(kwargs))
-    return args, self.op.options["axis"] if axis is None else axis
+    return args, axis
 
 
 call_directly(ChannelFunction)

@@ -6,7 +6,8 @@ from libc.stdlib cimport free, malloc
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, MapCall, itemsize, map_kernel, run_map, sum_map
-from fastact.engine.calls cimport check_out, computing, dtype_number, inherit_doc, only_known, ready, real_dtype
+from fastact.engine.calls cimport computing, dtype_number, inherit_doc, ready
+from fastact.engine.checks cimport check_dtype, check_reduction, gradient_target, only_known
 from fastact.engine.function cimport Function
 from fastact.engine.threads cimport run_spans
 
@@ -16,7 +17,6 @@ cnp.import_array()
 
 cdef enum:
     CHUNK = 8192    # elements between partial sums: value and gradient both find them in cache, and threads split here
-cdef tuple REDUCTIONS = ("mean", "sum", "none")
 
 
 cdef struct LossCall:
@@ -42,34 +42,6 @@ cdef void loss_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept n
             for k in range(3):
                 gradient.data[k] = call.gradient.data[k] + first * size
             run_map(&gradient, last - first, 0)
-
-
-def check_reduction(str name, object reduction, tuple allowed=REDUCTIONS):
-    """Refuse an unknown reduction."""
-    if reduction not in allowed:
-        raise ValueError(f"{name}: reduction={reduction!r}; one of {', '.join(allowed)} is required")
-
-
-def check_dtype(str name, str argument, object array):
-    """The floating dtype an argument computes in, or TypeError."""
-    dtype = real_dtype(array)
-    if dtype is None:
-        raise TypeError(f"{name}: {argument} has dtype {array.dtype}; float16, bfloat16, float32, float64, integers or bool are required")
-    return dtype
-
-
-def gradient_target(str name, object out, object pred, object dtype):
-    """The contiguous array that a gradient is computed into; `out` itself where it can be."""
-    if out is None:
-        return np.empty(pred.shape, dtype)
-    check_out(name, out)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"{name}: out is a {type(out).__name__}; an ndarray is required")
-    if out.shape != pred.shape:
-        raise ValueError(f"{name}: out has shape {out.shape}; {pred.shape}, that of the result, is required")
-    if out.dtype != dtype:
-        raise TypeError(f"{name}: out has dtype {out.dtype}; {dtype}, that of the result, is required")
-    return out
 
 
 cdef class LossFunction(Function):

@@ -9,8 +9,9 @@ from libc.string cimport memcmp
 from fastact.engine.blocks cimport DOUBLE, SINGLE, itemsize
 from fastact.engine.calls cimport (
     PY_SSIZE_T_MAX, Options, Py_TYPE, PyLong_CheckExact, PyNumber_AsSsize_t, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS,
-    computing, disjoint, is_brain, is_ready, only_known, plain, put, read_axis, read_options, ready, rounded, slow, tidy, whole_number,
+    computing, disjoint, is_brain, is_ready, plain, put, read_axis, read_options, ready, rounded, slow, tidy,
 )
+from fastact.engine.checks cimport check_dtype, gradient_target, only_known, whole_number
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.rows cimport COLUMNS, ROWS
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
@@ -20,7 +21,6 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastact.engine.gates import take_axis
-from fastact.engine.losses import check_dtype, gradient_target
 
 cnp.import_array()
 

@@ -6,7 +6,8 @@ from libc.string cimport memset
 cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, SINGLE, add_up, itemsize
-from fastact.engine.calls cimport computing, inherit_doc, is_ready, only_known, put, ready, whole_number
+from fastact.engine.calls cimport computing, inherit_doc, is_ready, put, ready
+from fastact.engine.checks cimport check_dtype, check_reduction, gradient_target, only_known, whole_number
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport COLUMNS, LINE, ROWS, TOGETHER, RowCall, pack, place, unpack
 from fastact.engine.threads cimport run_spans
@@ -15,8 +16,6 @@ import math
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-
-from fastact.engine.losses import check_dtype, check_reduction, gradient_target
 
 cnp.import_array()
 

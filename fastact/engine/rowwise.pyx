@@ -7,9 +7,9 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, itemsize
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, alike, check_out, disjoint, foreign, leading, only_known, output,
-    read_axis, read_options, slow, slow_call, tidy, tidy_dtype,
+    Options, PyVectorcall_NARGS, alike, disjoint, foreign, leading, output, read_axis, read_options, slow, slow_call, tidy, tidy_dtype,
 )
+from fastact.engine.checks cimport check_out, only_known, yes_or_no
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
 from fastact.engine.threads cimport KEEP_GIL
@@ -67,16 +67,16 @@ cdef class RowFunction(Function):
         only_known(self.__name__, kwargs, (*allowed, *GUFUNC_OPTIONS))
         check_out(self.__name__, kwargs.get("out"))
         axis = kwargs.pop("axis", self.default_axis)
-        keepdims = kwargs.pop("keepdims", False)
+        keepdims = yes_or_no(self.__name__, "keepdims", kwargs.pop("keepdims", False))
         if kwargs.get("dtype") is None:
             kwargs.pop("dtype", None)
         with np.errstate(all="ignore"):     # casting may overflow
             if not foreign(args):
+                first = leading(args)
                 arrays = tuple([np.asanyarray(a) for a in args])
                 if "signature" not in kwargs:
-                    dtype = dtype_of(self, self.ufunc, arrays[leading(args)], kwargs.pop("dtype", None))
-                    if dtype is not None:
-                        kwargs["signature"] = (dtype,) * (self.arrays + 1)
+                    dtype = dtype_of(self, self.ufunc, self.op.inputs[first], arrays[first], kwargs.pop("dtype", None))
+                    kwargs["signature"] = (dtype,) * (self.arrays + 1)
                 return self.along(arrays if all(self.cores) else unmasked(arrays), axis, keepdims, kwargs)
             if axis is None or isinstance(axis, tuple):
                 raise TypeError(f"{self.__name__}: axis={axis!r} of a {type(args[0]).__name__}; one axis, given as an int, is required")
@@ -98,10 +98,12 @@ cdef class RowFunction(Function):
                 raise TypeError(f"{self.__name__}: axis={axis!r}; an int, a tuple of ints or None is required") from None
             except OverflowError:
                 raise OverflowError(f"{self.__name__}: axis={axis!r}; {-model.ndim} to {model.ndim - 1} is required") from None
-        arrays = tuple([a if core else reduced(self.__name__, a, model, axes) for a, core in zip(arrays, self.cores)])
-        for a, core in zip(arrays, self.cores):
+        for name, a, core in zip(self.op.inputs, arrays, self.cores):
             if core and a.shape != model.shape:
-                raise ValueError(f"{self.__name__}: arrays of shapes {model.shape} and {a.shape}; equal shapes are required")
+                raise ValueError(f"{self.__name__}: {name} has shape {a.shape}; {model.shape}, that of {self.op.inputs[self.model]}, "
+                                 "is required")
+        arrays = tuple([a if core else reduced(self.__name__, name, a, model, axes)
+                        for name, a, core in zip(self.op.inputs, arrays, self.cores)])
         out = kwargs.get("out")
         out = out[0] if isinstance(out, tuple) else out
         expected = model.shape if self.cores[self.arrays] else reduced_shape(model, axes, keepdims)
@@ -146,14 +148,15 @@ cdef tuple reduced_shape(object model, tuple axes, bint keepdims):
     return tuple([1 if k in axes else n for k, n in enumerate(model.shape) if keepdims or k not in axes])
 
 
-cdef object reduced(str name, object array, object model, tuple axes):
+cdef object reduced(str name, str argument, object array, object model, tuple axes):
     """An operand with one element a row, given with or without the reduced axes."""
     left, kept = reduced_shape(model, axes, False), reduced_shape(model, axes, True)
     if array.shape == left:
         return array
     if array.shape == kept:
         return array.reshape(left)
-    raise ValueError(f"{name}: an array of shape {array.shape} beside rows of {model.shape}; {left} or {kept} is required")
+    beside = f"{left} or {kept}, one number for each row of an array of shape {model.shape}"
+    raise ValueError(f"{name}: {argument} has shape {array.shape}; {beside}, is required")
 
 
 cdef int lay_out(RowCall *call, RowFunction self, cnp.ndarray x, Py_ssize_t axis) noexcept:

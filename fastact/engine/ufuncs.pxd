@@ -6,4 +6,4 @@ cdef tuple UFUNC_OPTIONS      # the keywords that a ufunc takes
 
 cdef object make_ufunc(Function function)
 cdef object make_gufunc(Function function)
-cdef object dtype_of(Function function, object ufunc, object array, object wanted=*)
+cdef object dtype_of(Function function, object ufunc, str argument, object array, object wanted=*)

@@ -9,11 +9,10 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 
 from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, MapCall, itemsize, map_kernel, run_map, scatter
-from fastact.engine.calls cimport is_brain, real_dtype
+from fastact.engine.calls cimport is_brain
+from fastact.engine.checks cimport check_dtype, wanted_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
-
-import numpy as np
 
 cdef extern from "cpu.h" nogil:
     unsigned int fa_save_flags()
@@ -203,16 +202,15 @@ cdef int add_bfloat16(Function function, object ufunc, object dtype) except -1:
     return 0
 
 
-cdef object dtype_of(Function function, object ufunc, object array, object wanted=None):
-    """The dtype to compute in, the one wanted or the array's; bfloat16 gets its loop when it is first met, since no package of ours
+cdef object dtype_of(Function function, object ufunc, str argument, object array, object wanted=None):
+    """The dtype to compute in, the one wanted or an argument's; bfloat16 gets its loop when it is first met, since no package of ours
     brings it."""
-    dtype = array.dtype if wanted is None else np.dtype(wanted)
-    if is_brain(dtype):
-        if not function.brain:
-            add_bfloat16(function, ufunc, dtype)
-            function.brain = dtype.num
-        return dtype
-    return real_dtype(array) if wanted is None else dtype
+    name = function.__name__
+    dtype = check_dtype(name, argument, array) if wanted is None else wanted_dtype(name, wanted)
+    if is_brain(dtype) and not function.brain:
+        add_bfloat16(function, ufunc, dtype)
+        function.brain = dtype.num
+    return dtype
 
 
 cdef object make_ufunc(Function function):

@@ -151,7 +151,7 @@ def softplus_backward(grad, y, beta=1.0):
 
 @activation(ulp=(2.5, 4.0), alias=("swish",), range=(-0.27846454276107380, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.33,
             rules=("beta >= -1e30", "beta <= 1e30"), formula="x * sigmoid(beta * x)", numpy="x / (1 + np.exp(-beta * x))",
-            limit="-0 at -inf (others: nan)",
+            limit="-0 at -inf (other libraries give nan)",
             source="Elfwing, Uchibe and Doya 2017, arXiv:1702.03118; beta: Ramachandran et al. 2017, arXiv:1710.05941")
 def silu(x, beta=1.0):
     """Sigmoid linear unit, ``x * sigmoid(beta * x)``; beta = 1.702 approximates `gelu`.
@@ -181,7 +181,7 @@ TANH_SLOPE = f"0.5 * grad * (1 + (t := {TANH_FORM}) + x * (1 - t * t) * (0.79788
 
 @activation(ulp=(4.5, 4.0), range=(-0.16997120747990367, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.71,
             formula="x * (1 + erf(x / sqrt(2))) / 2", numpy=f"0.5 * x * (1 + {TANH_FORM})", differs="JAX: the tanh form",
-            limit="-0 at -inf (others: nan)", source="Hendrycks and Gimpel 2016, arXiv:1606.08415")
+            limit="-0 at -inf (other libraries give nan)", source="Hendrycks and Gimpel 2016, arXiv:1606.08415")
 def gelu(x):
     """Gaussian error linear unit, ``x * (1 + erf(x / sqrt(2))) / 2``, computed by erfc: right in the far tail too.
 
@@ -203,7 +203,7 @@ def gelu_backward(grad, x):
 
 @activation(ulp=(2.5, 3.5), range=(-0.17004075057125405, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.56,
             formula="x * (1 + tanh(u)) / 2, u = sqrt(2 / pi) * (x + 0.044715 * x**3)", numpy=f"0.5 * x * (1 + {TANH_FORM})",
-            limit="-0 at -inf (others: nan)", source="Hendrycks and Gimpel 2016, arXiv:1606.08415")
+            limit="-0 at -inf (other libraries give nan)", source="Hendrycks and Gimpel 2016, arXiv:1606.08415")
 def gelu_tanh(x):
     """Gelu by tanh, ``x * (1 + tanh(u)) / 2`` with u = sqrt(2 / pi) * (x + 0.044715 * x**3).
 
@@ -227,7 +227,7 @@ def gelu_tanh_backward(grad, x):
 
 @activation(ulp=(3.0, 3.0),
             range=(-0.30884341301725041, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, cost=0.41, formula="x * tanh(softplus(x))",
-            numpy="x * np.tanh(np.log1p(np.exp(x)))", limit="-0 at -inf (others: nan)", source="Misra 2019, arXiv:1908.08681")
+            numpy="x * np.tanh(np.log1p(np.exp(x)))", limit="-0 at -inf (other libraries give nan)", source="Misra 2019, arXiv:1908.08681")
 def mish(x):
     """Mish, ``x * tanh(softplus(x))``.
 

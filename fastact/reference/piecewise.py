@@ -99,7 +99,7 @@ def hard_tanh_backward(grad, y, min_val=-1.0, max_val=1.0):
 
 
 @piecewise(ulp=(1.5, 1.5), range=(-1, 1), monotone=True, at={-inf: -1.0, 0.0: 0.0, inf: 1.0}, cost=0.12, formula="x / (1 + abs(x))",
-           numpy="x / (1 + np.abs(x))", limit="-1 and 1 at -inf and inf (others: nan)", source="Turian et al. 2009")
+           numpy="x / (1 + np.abs(x))", limit="-1 and 1 at -inf and inf (other libraries give nan)", source="Turian et al. 2009")
 def softsign(x):
     """Softsign, ``x / (1 + abs(x))``.
 
@@ -120,7 +120,8 @@ def softsign_backward(grad, y):
 
 @piecewise(ulp=(2.5, 2.5), alias=("hard_silu",), range=(-0.375, inf), at={-inf: -0.0, 0.0: 0.0, inf: inf}, kinks={"-3": "0", "3": "1"},
            cost=0.09, formula="x * min(max((x + 3) / 6, 0), 1)", numpy="x * np.clip((x + 3) / 6, 0, 1)",
-           limit="-0 at -inf (others: nan)", differs="Thinc: gate 0.2 * x + 0.5", source="Howard et al. 2019, arXiv:1905.02244")
+           limit="-0 at -inf (other libraries give nan)", differs="Thinc: gate 0.2 * x + 0.5",
+           source="Howard et al. 2019, arXiv:1905.02244")
 def hard_swish(x):
     """Piecewise quadratic silu, ``x * min(max((x + 3) / 6, 0), 1)``.
 
