@@ -99,4 +99,5 @@ cdef object ready(object array, object dtype)
 cdef int put(object out, object result) except -1
 cdef object rounded(object result, object dtype)
 cdef bint foreign(tuple arrays)
+cdef bint uniform(tuple arrays, object out) except -1
 cdef int leading(tuple arrays)

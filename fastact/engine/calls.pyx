@@ -189,12 +189,31 @@ cdef object rounded(object result, object dtype):
 cdef bint foreign(tuple arrays):
     """Whether an argument is of a kind with its own rules for ufuncs, like a Dask array or a pandas Series."""
     for array in arrays:
+        if cnp.PyArray_CheckExact(array):
+            continue
         rule = getattr(type(array), "__array_ufunc__", PLAIN_RULE)
         if rule is not PLAIN_RULE and rule is not SCALAR_RULE:
             return True
     return False
 
 
+cdef bint uniform(tuple arrays, object out) except -1:
+    """Whether nothing has to be cast: all arrays, and the output if there is one, are of one native floating dtype."""
+    cdef int number = cnp.PyArray_TYPE(<cnp.ndarray>arrays[0])
+    if number != cnp.NPY_FLOAT and number != cnp.NPY_DOUBLE and number != cnp.NPY_FLOAT16:
+        return False
+    for array in arrays if out is None else (*arrays, out):
+        if not cnp.PyArray_Check(array) or cnp.PyArray_TYPE(<cnp.ndarray>array) != number:
+            return False
+        if not cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>array):
+            return False
+    return True
+
+
 cdef int leading(tuple arrays):
     """The argument that decides the dtype, whatever the others are: the first; Python's numbers have no say."""
-    return next((k for k, a in enumerate(arrays) if type(a) not in (int, float, bool)), 0)
+    cdef int k
+    for k, array in enumerate(arrays):
+        if type(array) not in (int, float, bool):
+            return k
+    return 0

@@ -1,12 +1,16 @@
 # cython: language_level=3
 """What the generic paths refuse before anything is computed or written, and in which words: the argument, the value, what is allowed."""
 
+cimport numpy as cnp
+
 from fastact.engine.calls cimport real_dtype
 
 import operator
 import sys
 
 import numpy as np
+
+cnp.import_array()
 
 cdef tuple REDUCTIONS = ("mean", "sum", "none")
 cdef str FLOATS = "float16, bfloat16, float32, float64"
@@ -66,7 +70,7 @@ cdef object common_shape(str name, tuple names, tuple arrays):
     """The shape that arguments broadcast to, or ValueError with the first that does not fit those before it."""
     shape = ()
     for k, array in enumerate(arrays):
-        own = np.shape(array)
+        own = (<object>array).shape if cnp.PyArray_Check(array) else np.shape(array)
         if own == shape or own == ():
             continue
         try:

@@ -7,12 +7,12 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, MAX_PARAMS, SINGLE, MapCall, itemsize, map_kernel, params_of, run_map
 from fastact.engine.calls cimport (
-    PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, alike, foreign, leading, output, slow, tidy_dtype,
+    PyLong_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, alike, foreign, output, slow, tidy_dtype,
 )
 from fastact.engine.checks cimport check_out, common_shape, only_known
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.threads cimport KEEP_GIL
-from fastact.engine.ufuncs cimport UFUNC_OPTIONS, dtype_of, make_ufunc
+from fastact.engine.ufuncs cimport UFUNC_OPTIONS, casts, make_ufunc
 
 import numpy as np
 
@@ -43,21 +43,19 @@ cdef class MapFunction(Function):
         """Everything that is not a plain call: through the ufunc."""
         cdef double values[MAX_PARAMS]
         params = self.bind(args, kwargs)
-        arrays = args[:self.arrays]
+        given = arrays = args[:self.arrays]
         only_known(self.__name__, kwargs, (*self.param_names, *UFUNC_OPTIONS))
         if self.numbers(params, values):
             params = [values[k] for k in range(self.params)]
         if foreign(arrays):
             check_out(self.__name__, kwargs.get("out"))
         else:
-            first = leading(arrays)
             arrays = tuple([np.asanyarray(a) for a in arrays])
-            if "signature" not in kwargs:
-                dtype = dtype_of(self, self.ufunc, self.op.inputs[first], arrays[first], kwargs.pop("dtype", None))
-                kwargs["signature"] = (dtype,) * self.arrays + (np.float64,) * self.params + (dtype,)
+            params = [np.asarray(p, dtype=np.float64) for p in params]
             shape = common_shape(self.__name__, (*self.op.inputs, *self.param_names), (*arrays, *params))
             check_out(self.__name__, kwargs.get("out"), shape)
-            params = [np.asarray(p, dtype=np.float64) for p in params]
+            if not casts(self, self.ufunc, given, arrays, kwargs):
+                return self.ufunc(*arrays, *params, **kwargs)
         with np.errstate(all="ignore"):     # casting may overflow
             return self.ufunc(*arrays, *params, **kwargs)
 

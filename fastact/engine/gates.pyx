@@ -14,7 +14,7 @@ from fastact.engine.calls cimport (
 from fastact.engine.checks cimport check_dtype, check_out, only_known, whole_number
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.threads cimport GRAIN, KEEP_GIL, run_spans
-from fastact.engine.ufuncs cimport UFUNC_OPTIONS, dtype_of, make_ufunc
+from fastact.engine.ufuncs cimport UFUNC_OPTIONS, casts, dtype_of, make_ufunc
 
 import math
 
@@ -71,14 +71,14 @@ cdef class ChannelFunction(Function):
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
             weight = self.aligned(np.asarray(args[1]), x, axis)
             if not foreign((x,)):
-                self.decide(kwargs, "x", x)
+                casts(self, self.ufunc, (x, weight), (x, weight), kwargs)
             with np.errstate(all="ignore"):     # casting may overflow
                 return self.ufunc(x, weight, **kwargs)
         grad, x, weight = [np.asarray(a) for a in args]
         for name, array in zip(self.op.inputs, (grad, x, weight)):
             check_dtype(self.__name__, name, array)
         dtype = dtype_of(self, self.ufunc, "grad", grad)
-        self.decide(kwargs, "grad", grad)
+        casts(self, self.ufunc, (grad, x, weight), (grad, x, weight), kwargs)
         if grad.shape != x.shape:
             raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
         aligned = self.aligned(weight, x, axis)
@@ -87,13 +87,6 @@ cdef class ChannelFunction(Function):
         dweight = narrowed(sums, dtype).reshape(weight.shape)
         with np.errstate(all="ignore"):
             return self.ufunc(grad, x, aligned, **kwargs), dweight
-
-    cdef int decide(self, dict kwargs, str argument, object array) except -1:
-        """Have the ufunc compute in the dtype wanted, or the array's."""
-        if "signature" not in kwargs:
-            dtype = dtype_of(self, self.ufunc, argument, array, kwargs.pop("dtype", None))
-            kwargs["signature"] = (dtype,) * (self.arrays + 1)
-        return 0
 
     cdef object aligned(self, object weight, object x, object axis):
         """The weight in a shape that broadcasts against `x` along the axis of channels."""

@@ -7,19 +7,19 @@ cimport numpy as cnp
 
 from fastact.engine.blocks cimport DOUBLE, itemsize
 from fastact.engine.calls cimport (
-    Options, PyVectorcall_NARGS, alike, disjoint, foreign, leading, output, read_axis, read_options, slow, slow_call, tidy, tidy_dtype,
+    Options, PyVectorcall_NARGS, alike, disjoint, foreign, output, read_axis, read_options, slow, slow_call, tidy, tidy_dtype,
 )
 from fastact.engine.checks cimport check_out, only_known, yes_or_no
 from fastact.engine.function cimport Function, call_directly
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
 from fastact.engine.threads cimport KEEP_GIL
-from fastact.engine.ufuncs cimport dtype_of, make_gufunc
+from fastact.engine.ufuncs cimport casts, make_gufunc
 
 import math
 import sys
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 cdef extern from "Python.h":
     PyObject *Py_True
@@ -70,17 +70,18 @@ cdef class RowFunction(Function):
         keepdims = yes_or_no(self.__name__, "keepdims", kwargs.pop("keepdims", False))
         if kwargs.get("dtype") is None:
             kwargs.pop("dtype", None)
-        with np.errstate(all="ignore"):     # casting may overflow
-            if not foreign(args):
-                first = leading(args)
-                arrays = tuple([np.asanyarray(a) for a in args])
-                if "signature" not in kwargs:
-                    dtype = dtype_of(self, self.ufunc, self.op.inputs[first], arrays[first], kwargs.pop("dtype", None))
-                    kwargs["signature"] = (dtype,) * (self.arrays + 1)
-                return self.along(arrays if all(self.cores) else unmasked(arrays), axis, keepdims, kwargs)
+        if foreign(args):
             if axis is None or isinstance(axis, tuple):
                 raise TypeError(f"{self.__name__}: axis={axis!r} of a {type(args[0]).__name__}; one axis, given as an int, is required")
-            return self.ufunc(*args, axis=axis, **({"keepdims": True} if keepdims else {}), **kwargs)
+            with np.errstate(all="ignore"):     # casting may overflow
+                return self.ufunc(*args, axis=axis, **({"keepdims": True} if keepdims else {}), **kwargs)
+        arrays = tuple([np.asanyarray(a) for a in args])
+        if not all(self.cores):
+            arrays = unmasked(arrays)
+        if not casts(self, self.ufunc, args, arrays, kwargs):
+            return self.along(arrays, axis, keepdims, kwargs)
+        with np.errstate(all="ignore"):
+            return self.along(arrays, axis, keepdims, kwargs)
 
     def __call__(self, *args, **kwargs):
         """As declared in the function's signature; Python calls `direct` in its place."""
@@ -93,7 +94,10 @@ cdef class RowFunction(Function):
             axes = ()
         else:
             try:
-                axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, self.__name__)
+                if type(axis) is int:
+                    axes = (normalize_axis_index(axis, model.ndim, self.__name__),)
+                else:
+                    axes = normalize_axis_tuple(range(model.ndim) if axis is None else axis, model.ndim, self.__name__)
             except TypeError:
                 raise TypeError(f"{self.__name__}: axis={axis!r}; an int, a tuple of ints or None is required") from None
             except OverflowError:

@@ -9,10 +9,12 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 
 from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, MapCall, itemsize, map_kernel, run_map, scatter
-from fastact.engine.calls cimport is_brain
+from fastact.engine.calls cimport is_brain, leading, uniform
 from fastact.engine.checks cimport check_dtype, wanted_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
+
+import numpy as np
 
 cdef extern from "cpu.h" nogil:
     unsigned int fa_save_flags()
@@ -211,6 +213,18 @@ cdef object dtype_of(Function function, object ufunc, str argument, object array
         add_bfloat16(function, ufunc, dtype)
         function.brain = dtype.num
     return dtype
+
+
+cdef bint casts(Function function, object ufunc, tuple given, tuple arrays, dict kwargs) except -1:
+    """Whether a call has to cast; it is told the dtype then, the one wanted or that of the argument that decides."""
+    if "signature" in kwargs:
+        return True
+    if "dtype" not in kwargs and uniform(arrays, kwargs.get("out")):
+        return False
+    first = leading(given)
+    dtype = dtype_of(function, ufunc, function.op.inputs[first], arrays[first], kwargs.pop("dtype", None))
+    kwargs["signature"] = (dtype,) * function.arrays + (np.float64,) * (ufunc.nin - function.arrays) + (dtype,)
+    return True
 
 
 cdef object make_ufunc(Function function):
