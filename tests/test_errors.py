@@ -373,6 +373,12 @@ def test_gates(backend):
     out = np.full((3, 4), 77, F4)
     for bad in (4, -1, 99, np.iinfo(np.int64).max):
         refuses(lambda bad=bad: maxout_backward(grad, np.array([0, bad, 1]), 4, out=out), ValueError, "which", bad, out=out)
+    many, out_of_many = np.zeros(101, int), {pieces: np.full((101, pieces), 77, F4) for pieces in (3, 4)}
+    for place in range(101):  # quarters are checked side by side
+        for pieces, bad in ((3, 3), (3, -1), (4, 4), (4, -1)):
+            many[place], out = bad, out_of_many[pieces]
+            refuses(lambda p=pieces, o=out: maxout_backward(np.ones(101, F4), many, p, out=o), ValueError, "which", bad, out=out)
+        many[place] = 0
     refuses(lambda: maxout_backward(grad, which.astype(F4), 4), (ValueError, TypeError), "which")
     refuses(lambda: maxout_backward(grad, which, 2), ValueError, "which")
     refuses(lambda: maxout_backward(grad, which), TypeError, "pieces")

@@ -67,20 +67,30 @@ cdef void pick_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept n
         start += width
 
 
+cdef inline Py_ssize_t signs(Py_ssize_t index, Py_ssize_t last, bint power) noexcept nogil:
+    """Bits to be collected: comparisons of such integers have no vectors on the oldest machines."""
+    return index if power else index | <Py_ssize_t>(<size_t>last - <size_t>index)
+
+
+cdef inline Py_ssize_t all_signs(const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t last, bint power) noexcept nogil:
+    """Those of n indices; quarters at once, since four streams come from memory twice as fast as one."""
+    cdef Py_ssize_t bits = 0, some = n // 4, i
+    for i in range(some):
+        bits |= (signs(which[i], last, power) | signs(which[some + i], last, power)
+                 | signs(which[2 * some + i], last, power) | signs(which[3 * some + i], last, power))
+    for i in range(4 * some, n):
+        bits |= signs(which[i], last, power)
+    return bits
+
+
 cdef void check_span(void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Whether an index is out of range, from bits: comparisons of such integers have no vectors on the oldest machines."""
+    """Whether an index is out of range: below a power of two a number has no other bits than `last`, else a difference is negative."""
     cdef PickCall *call = <PickCall *>context
-    cdef Py_ssize_t *which = call.which
-    cdef Py_ssize_t bits = 0, last = call.n - 1, i
-    if call.n & last == 0:      # a power of two: smaller numbers have no other bits than `last`
-        for i in range(start, stop):
-            bits |= which[i]
-        if bits & ~last:
+    cdef Py_ssize_t last = call.n - 1
+    if call.n & last == 0:
+        if all_signs(call.which + start, stop - start, last, True) & ~last:
             call.stray = True
-        return
-    for i in range(start, stop):
-        bits |= which[i] | <Py_ssize_t>(<size_t>last - <size_t>which[i])
-    if bits < 0:
+    elif all_signs(call.which + start, stop - start, last, False) < 0:
         call.stray = True
 
 

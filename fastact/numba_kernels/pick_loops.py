@@ -224,12 +224,20 @@ def pick_short(takes, out, which, x, n, width):
 
 
 @routine
+def place_four(chosen, out, grad, which, n):
+    spot(out, chosen(grad[0], True), chosen(grad[0], False), which[0])
+    spot(offset(out, n), chosen(grad[1], True), chosen(grad[1], False), which[1])
+    spot(offset(out, 2 * n), chosen(grad[2], True), chosen(grad[2], False), which[2])
+    spot(offset(out, 3 * n), chosen(grad[3], True), chosen(grad[3], False), which[3])
+
+
+@routine
 def place_short(chosen, out, grad, which, n, width):
     """Rows of up to four elements: each is written as four, of which the next row takes over what is too much."""
     j = 0
-    while j * n + TILE <= width * n:
-        spot(offset(out, j * n), chosen(grad[j], True), chosen(grad[j], False), which[j])
-        j += 1
+    while (j + 3) * n + TILE <= width * n:
+        place_four(chosen, offset(out, j * n), offset(grad, j), offset(which, j), n)
+        j += 4
     for i in range(j * n, width * n):
         out[i] = chosen(grad[i // n], which[i // n] == i % n)
 
