@@ -47,6 +47,7 @@ BURST, SHORT = 5, 5e-3  # rounds in a turn, after the first of which caches are 
 LONG_BURST = 50  # the same on several threads, where each turn begins with a rest: fewer turns
 PAUSE, PAUSES = 1e-2, 30  # seconds to look whether all threads rest (their time is brought up to date every 4 ms), and how often at most
 CLOSE, FINALS = 1.1, 4  # cases less far ahead are decided by so many finals, apart in time: what waits for memory varies by a sixth
+ROUNDS = 25  # of the fastest in a final, at least: of seven rounds the best varies more than those who race
 FEW, ENOUGH, LONG = 2, 5, 0.1  # turns of those who are behind, and of everyone else at least, unless a call takes long
 
 
@@ -179,9 +180,11 @@ def finalists(record):
 
 
 def final(case, ways, seconds, threads=1):
-    """The best seconds of the finalists of a case, by their labels; all of them have the same time."""
+    """The best seconds of the finalists of a case, by their labels; all of them have the same time, enough for many rounds."""
     with np.errstate(all="ignore"):
-        best = race({key: one for key, one in entrants(case).items() if key in ways}, seconds, threads)
+        contenders = {key: one for key, one in entrants(case).items() if key in ways}
+        enough = ROUNDS * min(one.round() * len(one.calls) for _ in range(2) for one in contenders.values())
+        best = race(contenders, max(seconds, enough), threads)
     return {ways[key]: taken for key, taken in best.items()}
 
 

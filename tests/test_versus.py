@@ -159,7 +159,7 @@ def test_a_close_case_is_decided_among_the_best_way_of_each(few_libraries, tmp_p
         return {key: taken[key] for key in found}
 
     monkeypatch.setattr(versus, "race", race)
-    monkeypatch.setattr(versus, "entrants", lambda case: dict.fromkeys(first))
+    monkeypatch.setattr(versus, "entrants", lambda case: {key: Fake(1.0) for key in first})
     case, file = versus.cases.Case(fa.ops["relu"], (200,), "float32"), tmp_path / "versus.json"
     versus.run([case], 1.0, file, versus.head(1, None))
     assert raced == [list(first)] * 2 + [list(final)] * versus.FINALS
@@ -174,6 +174,17 @@ def test_a_close_case_is_decided_among_the_best_way_of_each(few_libraries, tmp_p
     times = iter([dict.fromkeys(first, 1.2)] * (1 + versus.FINALS))
     versus.run([case], 1.0, file, versus.head(1, None), resume=True)
     assert len(raced) == 3 + 2 * versus.FINALS, "what was cut off before its finals gets them"
+
+
+def test_long_calls_have_many_rounds_in_a_final(monkeypatch):
+    """Seven of them, as in a first race, would let luck decide."""
+    contenders = {("cython", "in place"): Fake(9e3, 1e3), ("torch", "a"): Fake(1.1e3), ("torch", "b"): Fake(1.0)}
+    monkeypatch.setattr(versus, "entrants", lambda case: contenders)
+    best = versus.final(None, {("cython", "in place"): "cython in place", ("torch", "a"): "torch"}, 0.04)
+    assert best == {"cython in place": pytest.approx(0.1), "torch": pytest.approx(0.11)}
+    assert versus.ROUNDS <= contenders["cython", "in place"].rounds < 2 * versus.ROUNDS
+    assert 0.9 * versus.ROUNDS <= contenders["torch", "a"].rounds < 2 * versus.ROUNDS
+    assert contenders["torch", "b"].rounds == 0
 
 
 def test_results_of_another_machine_are_replaced(few_libraries, tmp_path, capsys):

@@ -7,7 +7,7 @@
 from fastact.cython_kernels.bits cimport by_dtype, by_sign, flip, fma, fma64, head, magnitude, power, product_rest, real, with_sign
 from fastact.cython_kernels.primitives cimport (
     at_least, at_most, clamp, exp_even_odd, exp_parts, expm1_core, expm1_negative, expm1_ratio, gate_begin, gate_end,
-    gelu_tanh_core, gelu_tanh_head, gelu_tanh_nearest, gelu_tanh_rest, log1p_exp_begin, log1p_exp_end, lowered, mills_base, mills_rest,
+    gelu_tanh_core, gelu_tanh_nearest, gelu_tanh_product, log1p_exp_begin, log1p_exp_end, lowered, mills_base, mills_rest,
     minus_ln2, minus_ln2_once, nearest, raised, raised_exp, raised_gate_ratio, raised_gauss, raised_parts, whole,
 )
 
@@ -206,14 +206,15 @@ cdef inline real gelu_tanh_floor(real x) noexcept nogil:
     return at_least(x, by_dtype(<real>-10.9, <real>-21.9))
 
 cdef inline void gelu_tanh_begin(real x, real *p, real *s) noexcept nogil:
-    cdef real z, t
+    cdef real z, t, low
     z = gelu_tanh_floor(x)
     if real is float:
         t = gelu_tanh_nearest(z, -32)
         p[0] = gelu_tanh_core(z, whole(t, -32))
         s[0] = power(t)
     else:
-        gate_begin(gelu_tanh_head(z), gelu_tanh_rest(z), p, s)
+        z = gelu_tanh_product(z, &low)
+        gate_begin(z, low, p, s)
 
 cdef inline real gelu_tanh_end(real x, real p, real s) noexcept nogil:
     cdef real y
@@ -233,15 +234,15 @@ cdef inline real gelu_tanh_size(real x) noexcept nogil:
     return at_most(magnitude(x), by_dtype(<real>10.9, <real>21.7))
 
 cdef inline void gelu_tanh_backward_begin(real grad, real x, real *p, real *s) noexcept nogil:
-    cdef real a, t, d
+    cdef real a, t, low
     a = gelu_tanh_size(x)
     if real is float:
         t = gelu_tanh_nearest(a, 64)
         p[0] = gelu_tanh_core(a, whole(t, 64))
     else:
-        d = -gelu_tanh_head(a)
-        t = nearest(d, 128)
-        p[0] = expm1_core(minus_ln2(d, whole(t, 128)) - gelu_tanh_rest(a))
+        a = gelu_tanh_product(-a, &low)
+        t = nearest(a, 128)
+        p[0] = expm1_core(minus_ln2(a, whole(t, 128)) + low)
     s[0] = power(t)
 
 cdef inline real gelu_tanh_backward_end(real grad, real x, real p, real s) noexcept nogil:

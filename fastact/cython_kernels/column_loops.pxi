@@ -23,12 +23,16 @@ cdef inline void repeat(real *v, Py_ssize_t width, Py_ssize_t step) noexcept nog
     for j from width <= j < step * width:
         v[j] = v[j - width]
 
+cdef inline Py_ssize_t columns_at_once(const real *x) noexcept nogil:
+    """How many columns are taken together."""
+    return COLUMNS * <Py_ssize_t>sizeof(float) // <Py_ssize_t>sizeof(real)
+
 cdef inline void fetch(const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t stride, bint once) noexcept nogil:
     """Begin to load elements far apart: of a later row where rows are many; where they are few, of the next columns, `once` for each array
     and not for all in the same pass, so that memory is never idle."""
     cdef Py_ssize_t g
     x += width if n <= FEW else AHEAD * stride
-    for g from 0 <= g < (width if stride > COLUMNS and (n >= COLUMNS or (n <= FEW and once)) else 0) by 64 // <Py_ssize_t>sizeof(real):
+    for g from 0 <= g < (width if stride > COLUMNS and (n >= columns_at_once(x) or (n <= FEW and once)) else 0) by 64 // <Py_ssize_t>sizeof(real):
         prefetch(x + g)
 
 cdef inline void raise_tops(real *top, const real *x, Py_ssize_t count) noexcept nogil:

@@ -4,7 +4,7 @@
 
 from fastact.cython_kernels.bits cimport (
     bits32, bits64, by_dtype, fma, fma32, fma64, from32, from64, fused32, head, magnitude, power, power_half,
-    power_rest, real, u32, u64, unknown,
+    power_rest, product_rest, real, u32, u64, unknown,
 )
 
 
@@ -309,30 +309,16 @@ cdef inline real gelu_tanh_core(real x, real n) noexcept nogil:
     p = fma32(fma32(p, f, 0.009618077427148819), f, 0.055503591895103455)
     return f * fma32(fma32(p, f, 0.24022650718688965), f, 0.6931471824645996)
 
-cdef inline real gelu_tanh_slope(real v) noexcept nogil:
-    # float64: about w / x for the v = x**2 of gelu_tanh_exp; the product of two heads is exact.
-    return head(v) * <real>0.07135486602783203 + <real>1.5957691669464111
-
-cdef inline real gelu_tanh_head(real x) noexcept nogil:
-    # float64: the head of w, exact; with gelu_tanh_rest w is known to 2**-75, on machines without fma too.
-    cdef real xh
-    xh = head(x)
-    return xh * head(gelu_tanh_slope(xh * xh))
-
-cdef inline real gelu_tanh_rest(real x) noexcept nogil:
-    # w - gelu_tanh_head(x).
-    cdef real xh, xl, v, vl, vt, p, ph, pl
-    xh = head(x)
-    xl = x - xh
-    v = xh * xh
-    vl = xl * (x + xh)
-    vt = head(v)
-    p = vt * <real>0.07135486602783203
-    ph = p + <real>1.5957691669464111
-    pl = (v + vl) * <real>-4.975523178247366e-08 + <real>-4.534068042105272e-08
-    pl = p - (ph - <real>1.5957691669464111) + (((v - vt) + vl) * <real>0.07135486602783203 + pl)
-    p = head(ph)
-    return xl * ph + (xh * (ph - p) + x * pl)
+cdef inline real gelu_tanh_product(real x, real *low) noexcept nogil:
+    # float64: w, and in low its rest, on any machine; the difference d is exact. 2**-75.
+    cdef real v, p, d
+    v = x * x
+    p = fma(v, <real>0.07135486602783203, <real>1.5957691669464111)
+    d = p - <real>1.5957691669464111
+    d = fma(product_rest(x, x, v), <real>0.07135486602783203, product_rest(v, <real>0.07135486602783203, d))
+    d = fma(v, <real>-4.975523178247366e-08, <real>-4.534068042105272e-08) + d
+    low[0] = fma(x, d, product_rest(x, p, x * p))
+    return x * p
 
 
 # ---- Gaussian tail ----

@@ -19,9 +19,8 @@ from fastact.numba_kernels.primitives import (
     gate_begin,
     gate_end,
     gelu_tanh_core,
-    gelu_tanh_head,
     gelu_tanh_nearest,
-    gelu_tanh_rest,
+    gelu_tanh_product,
     log1p_exp_begin,
     log1p_exp_end,
     lowered,
@@ -263,7 +262,7 @@ def gelu_tanh_begin(x):
         t = gelu_tanh_nearest(z, -32)
         return gelu_tanh_core(z, whole(t, -32)), power(t)
     else:
-        return gate_begin(gelu_tanh_head(z), gelu_tanh_rest(z))
+        return gate_begin(*gelu_tanh_product(z))
 
 
 @scalar
@@ -293,9 +292,9 @@ def gelu_tanh_backward_begin(grad, x):
         t = gelu_tanh_nearest(a, 64)
         p = gelu_tanh_core(a, whole(t, 64))
     else:
-        d = -gelu_tanh_head(a)
-        t = nearest(d, 128)
-        p = expm1_core(minus_ln2(d, whole(t, 128)) - gelu_tanh_rest(a))
+        a, low = gelu_tanh_product(-a)
+        t = nearest(a, 128)
+        p = expm1_core(minus_ln2(a, whole(t, 128)) + low)
     return p, power(t)
 
 

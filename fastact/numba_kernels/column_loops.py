@@ -3,22 +3,28 @@ of a single row, which see in row_loops.py; and the scalars of both."""
 
 from math import inf
 
-from fastact.numba_kernels.bits import real, scalar
+from fastact.numba_kernels.bits import SINGLE, real, scalar
 from fastact.numba_kernels.loops import LANES, each, is_null, null, offset, prefetch, stack
 from fastact.numba_kernels.routines import routine
 
 BLOCK = 1024
 AHEAD = 2  # rows between the one that is computed and the one that begins to be loaded
-COLUMNS = 256  # columns handled together at most ...
+COLUMNS = 256  # columns handled together in float32, half as many in float64 ...
 SUMS = LANES * COLUMNS  # ... and the lanes of all of them: lane k of column j at k * width + j
 NARROW = 64  # so many columns at most, without a gap between them, are taken 16 elements of each at a time ...
 RUN = LANES * NARROW  # ... in one run
 
 
 @scalar
-def columns(width, j):
-    """How many columns are handled together from column j on."""
-    return COLUMNS if width - j > COLUMNS else width - j
+def columns_at_once(x):
+    """How many columns are handled together: 1 kB of each row, since the lanes of wider pieces fill the nearest cache."""
+    return COLUMNS if SINGLE else COLUMNS // 2
+
+
+@scalar
+def columns(x, width, j):
+    """How many are left of them from column j on."""
+    return columns_at_once(x) if width - j > columns_at_once(x) else width - j
 
 
 @scalar
@@ -81,9 +87,9 @@ def less_one(total, rest, ties):
 
 
 @scalar
-def fetched(n, width, stride):
+def fetched(x, n, width, stride):
     """How much of a later row begins to be loaded: all of it where rows are many and far apart, else nothing."""
-    return width if stride > COLUMNS and n >= COLUMNS else 0
+    return width if stride > COLUMNS and n >= columns_at_once(x) else 0
 
 
 @scalar
@@ -108,7 +114,7 @@ def repeat(v, width, step):
 @routine
 def column_tops(x, n, width, stride, top, spare):
     """The maximum of each column, in the first buffer returned; with one buffer LLVM makes slow masked stores of the choice."""
-    step, ahead = step_of(n, width, stride), fetched(n, width, stride)
+    step, ahead = step_of(n, width, stride), fetched(x[0], n, width, stride)
     each(step * width, top, same, real(-inf))
     for i in range(0, n - n % step, step):
         prefetch(offset(x, (i + AHEAD) * stride), ahead)
@@ -159,7 +165,7 @@ def settle(sums, total, rest, lanes, width, n):
 @routine
 def normalise_together(term, finish, y, x, n, width, stride):
     lanes, total, rest = stack(x[0], SUMS), stack(0.0, COLUMNS), stack(0.0, COLUMNS)
-    step, ahead = step_of(n, width, stride), fetched(n, width, stride)
+    step, ahead = step_of(n, width, stride), fetched(x[0], n, width, stride)
     top, _ = column_tops(x, n, width, stride, stack(x[0], RUN), stack(x[0], RUN))
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
@@ -186,7 +192,7 @@ def column_excess(term, y, x, n, width, stride, top, excess):
     """The sum of each column's terms without one maximum, in the buffer `excess`; the terms are stored too where `y` is given."""
     lanes, terms, few = stack(x[0], SUMS), stack(x[0], RUN), stack(x[0], RUN)
     total, rest, ties = stack(0.0, COLUMNS), stack(0.0, COLUMNS), stack(0.0, COLUMNS)
-    step, ahead = step_of(n, width, stride), fetched(n, width, stride)
+    step, ahead = step_of(n, width, stride), fetched(x[0], n, width, stride)
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
     each(width, ties, same, 0.0)
@@ -211,7 +217,7 @@ def column_excess(term, y, x, n, width, stride, top, excess):
 def contract_together(term, finish, out, a, b, n, width, stride):
     lanes, sums = stack(a[0], SUMS), stack(a[0], RUN)
     total, rest = stack(0.0, COLUMNS), stack(0.0, COLUMNS)
-    step, ahead = step_of(n, width, stride), fetched(n, width, stride)
+    step, ahead = step_of(n, width, stride), fetched(a[0], n, width, stride)
     each(width, total, same, 0.0)
     each(width, rest, same, 0.0)
     for start in range(0, n, BLOCK):
@@ -240,8 +246,8 @@ def contract_together(term, finish, out, a, b, n, width, stride):
 
 def normalise_columns(term, finish):
     def kernel(y, x, b, c, n, width, stride):
-        for j in range(0, width, COLUMNS):
-            normalise_together(term, finish, offset(y, j), offset(x, j), n, columns(width, j), stride)
+        for j in range(0, width, columns_at_once(x[0])):
+            normalise_together(term, finish, offset(y, j), offset(x, j), n, columns(x[0], width, j), stride)
 
     return kernel
 
@@ -249,8 +255,8 @@ def normalise_columns(term, finish):
 def shift_columns(term, sum_up, finish):
     def kernel(y, x, b, c, n, width, stride):
         tops, spare, excess = stack(x[0], RUN), stack(x[0], RUN), stack(x[0], RUN)
-        for j in range(0, width, COLUMNS):
-            here = columns(width, j)
+        for j in range(0, width, columns_at_once(x[0])):
+            here = columns(x[0], width, j)
             tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
             column_excess(term, null(x), offset(x, j), n, here, stride, tops, excess)
             each(here, excess, sum_up, tops, excess)
@@ -266,8 +272,8 @@ def shift_columns(term, sum_up, finish):
 def reduce_columns(term, finish):
     def kernel(y, x, b, c, n, width, stride):
         tops, spare, excess = stack(x[0], RUN), stack(x[0], RUN), stack(x[0], RUN)
-        for j in range(0, width, COLUMNS):
-            here = columns(width, j)
+        for j in range(0, width, columns_at_once(x[0])):
+            here = columns(x[0], width, j)
             tops, spare = column_tops(offset(x, j), n, here, stride, tops, spare)
             column_excess(term, null(x), offset(x, j), n, here, stride, tops, excess)
             each(here, offset(y, j), finish, tops, excess)
@@ -277,8 +283,8 @@ def reduce_columns(term, finish):
 
 def contract_columns(term, finish):
     def kernel(out, a, b, c, n, width, stride):
-        for j in range(0, width, COLUMNS):
-            contract_together(term, finish, offset(out, j), offset(a, j), offset(b, j), n, columns(width, j), stride)
+        for j in range(0, width, columns_at_once(a[0])):
+            contract_together(term, finish, offset(out, j), offset(a, j), offset(b, j), n, columns(a[0], width, j), stride)
 
     return kernel
 

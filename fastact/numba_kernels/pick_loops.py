@@ -4,7 +4,7 @@ import numpy as np
 from llvmlite import ir
 
 from fastact.numba_kernels.bits import SINGLE, real, scalar
-from fastact.numba_kernels.column_loops import BLOCK, COLUMNS, columns, same
+from fastact.numba_kernels.column_loops import BLOCK, COLUMNS, columns, columns_at_once, same
 from fastact.numba_kernels.loops import LANES, broadcast, each, halves, head_of, load, numbered, offset, shuffled, stack, store
 from fastact.numba_kernels.routines import instructions, routine
 from fastact.numba_kernels.scalars import Number
@@ -260,8 +260,8 @@ def pick_rows(takes):
 
 def pick_columns(takes):
     def kernel(out, which, x, n, width, stride):
-        for j in range(0, width, COLUMNS):
-            pick_together(takes, offset(out, j), offset(which, j), offset(x, j), n, columns(width, j), stride)
+        for j in range(0, width, columns_at_once(x[0])):
+            pick_together(takes, offset(out, j), offset(which, j), offset(x, j), n, columns(x[0], width, j), stride)
 
     return kernel
 
@@ -286,7 +286,7 @@ def place_rows(chosen):
 
 def place_columns(chosen):
     def kernel(out, grad, which, n, width, stride):
-        for j in range(0, width, COLUMNS):
-            place_together(chosen, offset(out, j), offset(grad, j), offset(which, j), n, columns(width, j), stride)
+        for j in range(0, width, columns_at_once(grad[0])):
+            place_together(chosen, offset(out, j), offset(grad, j), offset(which, j), n, columns(grad[0], width, j), stride)
 
     return kernel

@@ -14,6 +14,7 @@ from fastact.numba_kernels.bits import (
     power_half,
     power_minus,
     power_rest,
+    product_rest,
     real,
     scalar,
 )
@@ -344,32 +345,14 @@ def gelu_tanh_core(x, n):
 
 
 @scalar
-def gelu_tanh_slope(v):
-    # float64: about w / x for the v = x**2 of gelu_tanh_exp; the product of two heads is exact.
-    return head(v) * real(0.07135486602783203) + real(1.5957691669464111)
-
-
-@scalar
-def gelu_tanh_head(x):
-    # float64: the head of w, exact; with gelu_tanh_rest w is known to 2**-75, on machines without fma too.
-    xh = head(x)
-    return xh * head(gelu_tanh_slope(xh * xh))
-
-
-@scalar
-def gelu_tanh_rest(x):
-    # w - gelu_tanh_head(x).
-    xh = head(x)
-    xl = x - xh
-    v = xh * xh
-    vl = xl * (x + xh)
-    vt = head(v)
-    p = vt * real(0.07135486602783203)
-    ph = p + real(1.5957691669464111)
-    pl = (v + vl) * real(-4.975523178247366e-08) + real(-4.534068042105272e-08)
-    pl = p - (ph - real(1.5957691669464111)) + (((v - vt) + vl) * real(0.07135486602783203) + pl)
-    p = head(ph)
-    return xl * ph + (xh * (ph - p) + x * pl)
+def gelu_tanh_product(x):
+    # float64: w and its rest, on any machine; the difference d is exact. 2**-75.
+    v = x * x
+    p = fma(v, real(0.07135486602783203), real(1.5957691669464111))
+    d = p - real(1.5957691669464111)
+    d = fma(product_rest(x, x, v), real(0.07135486602783203), product_rest(v, real(0.07135486602783203), d))
+    d = fma(v, real(-4.975523178247366e-08), real(-4.534068042105272e-08)) + d
+    return x * p, fma(x, d, product_rest(x, p, x * p))
 
 
 # ---- Gaussian tail ----
