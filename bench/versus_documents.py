@@ -20,9 +20,9 @@ nobody is called inexact for subnormal numbers that become 0, or for what become
 among the smallest normal numbers or in a far tail alone. A library whose error was not measured counts as exact. The errors, found by
 `bench/peer_accuracy.py`, are in `docs/accuracy.json`. Cases in which Cython is lost or ahead by less than
 10 % are raced once more, lest a slow moment hide somebody's best way, and then decided by four finals in turn, where each library and each
-of our backends has its best way alone and all have the same time, of 25 rounds at least: in the first race a library that can do a function
-in six ways has the best of six times as many rounds, which decides where all wait for memory. A slow moment of another library in a case that we lead by more
-is not found out in that way."""
+of our backends has its best way alone and all have the same time, that of 25 rounds of the fastest at least: in the first race a library
+that can do a function in six ways has the best of six times as many rounds, which decides where all wait for memory. A slow moment of
+another library in a case that we lead by more is not found out in that way."""
 
 THREADED = """\
 The process is kept to as many cores, fastact and every library to as many threads (`pin` in `bench/versus.py`): PyTorch, numexpr, ONNX

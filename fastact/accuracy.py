@@ -78,6 +78,8 @@ def run(args, progress, fail):
     for folder in filter(None, (args.resume, args.picture)):
         folder.mkdir(parents=True, exist_ok=True)
     dtype, judged = dtype_of(args.dtype), [swept, *others]
+    if args.json:
+        args.json.open("a").close()  # fails before the sweep, not after it
     sweeps = [Sweep(op, dtype, functions(op, judged), args.stride) for op in maps]
     for sweep in sweeps:
         if args.resume:

@@ -151,9 +151,25 @@ def test_rows_that_follow_one_another_and_others(op, dtype, shape):
         np.testing.assert_array_equal(arrays[0].view(np.uint16), wanted.view(np.uint16))
 
 
-def test_what_else_ml_dtypes_brings_is_refused():
+@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2], ids=lambda dtype: dtype.__name__)
+def test_what_else_ml_dtypes_brings_is_refused(dtype):
+    """NumPy calls one of them a float of one byte, which must not be taken for one of two."""
+    room = np.full(16, 77, np.uint8)
+    pred, out = np.ones(8, dtype), room[:8].view(dtype)
     with pytest.raises(TypeError, match="pred has dtype float8"):
-        fa.mse_loss(np.ones(3, ml_dtypes.float8_e4m3fn), np.ones(3))
+        fa.mse_loss_value_and_grad(pred, pred, out=out)
+    with pytest.raises(TypeError, match="x has dtype float8"):
+        fa.maxout(pred)
+    with pytest.raises(TypeError, match="dtype=float8"):
+        fa.gelu(np.ones(3), dtype=dtype)
+    assert (room == 77).all()
+
+
+def test_elementwise_functions_and_rows_take_what_numpy_can_cast():
+    small = np.array([-2, 0, 3], ml_dtypes.int4)
+    assert fa.relu(small).tolist() == [0, 0, 3]
+    assert fa.relu(small).dtype == np.exp(small).dtype == np.float16
+    assert fa.softmax(small).dtype == np.float16
 
 
 def test_it_is_not_imported():

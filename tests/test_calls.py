@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from support import BACKENDS, DTYPES, INTEGERS, MAPS, defaults, every_map, every_type, function, inputs, same, sample, settings
+from support import BACKENDS, DTYPES, INTEGERS, MAPS, defaults, every_map, every_type, function, inputs, namespace, same, sample, settings
 
 import fastact as fa
 from fastact.register import public_ops
@@ -185,6 +185,30 @@ class Convertible:
 
     def __array__(self, dtype=None, copy=None):
         return np.array([0.25, 0.5], dtype or np.float32)
+
+
+class Shapeless:
+    """An array type that neither says its shape nor turns into an array, like a collection of several."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return ufunc
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("no single array")
+
+
+def test_array_types_without_a_shape(backend):
+    lib = namespace(backend)
+    assert lib.prelu(Shapeless(), 0.2) is lib.prelu.ufunc
+    assert lib.gelu(Shapeless()) is lib.gelu.ufunc
+    with pytest.raises(AttributeError):
+        lib.prelu(Shapeless(), [0.1, 0.2])
+
+
+def test_an_ellipsis_asks_for_an_array_where_there_would_be_a_number(backend):
+    lib = namespace(backend)
+    for f in (lib.gelu, lib.logsumexp, lib.softmax, lambda x, out: lib.prelu(x, 0.5, out=out)):
+        assert type(f(1.0, out=...)) is np.ndarray
 
 
 @every_map

@@ -1,7 +1,7 @@
 """Wrong calls: the exception that NumPy and PyTorch users expect, a message that names what is wrong, and nothing written."""
 
 import inspect
-import sys
+import re
 
 import numpy as np
 import pytest
@@ -49,6 +49,7 @@ def refuses(call, error, *words, out=None):
     for word in words:
         assert str(word) in message, message
     assert [a.tobytes() for a in outs] == before, "something was written"
+    return message
 
 
 # ---- every function ---------------------------------------------------------------------------------------------------
@@ -67,7 +68,8 @@ def test_dtypes_that_have_no_order_are_refused(op, backend):
         refuses(lambda given=given, extra=extra: f(*given, **options, **extra), TypeError, *words, out=extra.get("out"))
         if len(arguments) > 1 and op.inputs[1] not in ("which", "target") and wrong not in ("m8[s]", "M8[s]"):
             given = [arguments[0], np.zeros(arguments[1].shape, wrong), *arguments[2:]]
-            refuses(lambda given=given, extra=extra: f(*given, **options, **extra), TypeError, out=extra.get("out"))
+            words = public_name(op), f"{op.inputs[1]} has dtype {given[1].dtype}"
+            refuses(lambda given=given, extra=extra: f(*given, **options, **extra), TypeError, *words, out=extra.get("out"))
 
 
 @every_backend
@@ -75,7 +77,7 @@ def test_dtypes_that_have_no_order_are_refused(op, backend):
 def test_dtypes_that_nobody_can_compute_in(op, backend):
     f = function(backend, op)
     arguments, options = correct(op)
-    for wrong in (np.int32, bool, complex, object, "U3", "M8[s]"):
+    for wrong in (np.int32, bool, complex, object, "U3", "M8[s]", np.longdouble, "(2,)f4", [("a", "f4")]):
         words = public_name(op), f"dtype={np.dtype(wrong)}", "float16, bfloat16, float32, float64"
         refuses(lambda wrong=wrong: f(*arguments, **options, dtype=wrong), TypeError, *words)
     swapped = np.dtype("f8").newbyteorder()
@@ -94,6 +96,11 @@ def test_wrong_numbers_of_arguments(op, backend):
     refuses(lambda: f(*arguments, **options, nonsense=1), TypeError, name, "nonsense")
     for extra in op.inputs:
         refuses(lambda extra=extra: f(*arguments, **options, **{extra: arguments[0]}), TypeError, name)
+    if op.page != "losses":
+        by_keyword = {op.inputs[-1]: arguments[-1]}
+        refuses(lambda: f(*arguments[:-1], **by_keyword, **options), TypeError, name, f"takes {op.inputs[-1]} by position")
+        most = len(arguments) + len(op.params) + len(op.options)
+        refuses(lambda: f(*arguments, *[0.5] * (most - len(arguments) + 1)), TypeError, f"{name}() takes {most} positional arguments")
 
 
 @every_backend
@@ -137,9 +144,9 @@ def test_out_of_the_wrong_kind(op, backend):
             out = np.full(shape, 77, F4)
             refuses(give(out), ValueError, out=out)
     for wrong in ([1.0], 3.0, "out"):
-        refuses(give(wrong), TypeError, public_name(op), f"out is a {type(wrong).__name__}")
+        refuses(give(wrong), TypeError, public_name(op), "out")
     whole = np.full(right.shape, 77, np.int64)
-    refuses(give(whole), TypeError, out=whole)
+    refuses(give(whole), TypeError, public_name(op), "out has dtype int64", out=whole)
     if not pair:
         refuses(lambda: f(*arguments, **options, out=(right, right)), (TypeError, ValueError), out=right)
 
@@ -185,8 +192,9 @@ def test_shapes_that_do_not_fit(op, backend):
     for shape in [(5,), (3, 5), (2, 4), (2, 3, 4, 7)]:
         for k in {len(arguments) - 1, 1} - {first}:
             given = [*arguments[:k], np.zeros(shape, arguments[k].dtype), *arguments[k + 1:]]
-            words = public_name(op), op.inputs[k], shape
-            refuses(lambda given=given: f(*given, **options, **extra), ValueError, *words, out=extra.get("out"))
+            message = refuses(lambda given=given: f(*given, **options, **extra), ValueError, public_name(op), out=extra.get("out"))
+            named = rf"\b{op.inputs[k]}( has| has dtype \w+ and)?( shape)? {re.escape(str(shape))}"
+            assert re.search(named, message), message
 
 
 AXES = [op for op in OPS if op.kind in ("rows", "row_loss", "pick", "channels")]
@@ -360,6 +368,10 @@ def test_gates(backend):
             refuses(lambda call=call, shape=shape: call(np.ones(shape, F4)), ValueError, "weight", shape, "(4,)")
     refuses(lambda: prelu(x, np.ones(4, F4), 0), ValueError, "(3,)")
     assert prelu(x[0], np.ones(4, F4), axis=-1).tobytes() == prelu(x[0], np.ones(4, F4)).tobytes() == x[0].tobytes()
+    refuses(lambda: prelu(np.float32(-1), 0.5, axis=2), np.exceptions.AxisError, "axis 2")
+    assert prelu(np.float32(-1), 0.5) == prelu(np.float32(-1), 0.5, axis=-1) == -0.5
+    dx, dweight = prelu_backward(x, x, np.ones(4, F4), dtype="f8")
+    assert dx.dtype == dweight.dtype == "f8"
     for weight in (np.ones(4, F4), np.ones(1, F4), 0.5):
         for axis in (2, -2):
             refuses(lambda w=weight, axis=axis: prelu(x[0], w, axis=axis), np.exceptions.AxisError, f"axis {axis}")
@@ -385,21 +397,6 @@ def test_gates(backend):
     for bad in (-1, 0):
         refuses(lambda bad=bad: maxout_backward(grad, which, bad), ValueError)
     refuses(lambda: maxout_backward(np.ones(0, F4), np.zeros(0, int), -1), ValueError, "pieces")
-
-
-@pytest.mark.parametrize("op", [*MAPS, *ROWS], ids=lambda op: op.name)
-def test_references_do_not_leak_on_errors(op):
-    """A refused call keeps no argument alive."""
-    f = getattr(fa, op.name)
-    arguments, options = correct(op)
-    bad = np.zeros((2, 3, 5), F4)
-    calls = [lambda: f(*arguments, out=bad, **options), lambda: f(*arguments, nonsense=bad), lambda: f(*[bad] * 6)]
-    count = [sys.getrefcount(thing) for thing in (*arguments, bad, f, f.op)]
-    for call in calls * 50:
-        with pytest.raises((TypeError, ValueError)):
-            call()
-    after = [sys.getrefcount(thing) for thing in (*arguments, bad, f, f.op)]
-    assert all(abs(a - b) < 20 for a, b in zip(after, count, strict=True)), (count, after)
 
 
 def test_a_wrong_axis_names_the_function_and_what_is_allowed():

@@ -2,6 +2,7 @@
 
 import gc
 import resource
+import sys
 import tracemalloc
 
 import numpy as np
@@ -154,3 +155,18 @@ def test_nothing_is_written_beyond_the_output(op, backend):
             f(*given, **options, out=out)
             assert (guarded[:64] == 77).all()
             assert (guarded[-64:] == 77).all()
+
+
+@pytest.mark.parametrize("op", [*MAPS, *ROWS], ids=lambda op: op.name)
+def test_references_do_not_leak_on_errors(op):
+    """A refused call keeps no argument alive."""
+    f = getattr(fa, op.name)
+    arguments, options = arguments_for(op, (3, 4))
+    bad = np.zeros((2, 3, 5), F4)
+    calls = [lambda: f(*arguments, out=bad, **options), lambda: f(*arguments, nonsense=bad), lambda: f(*[bad] * 6)]
+    count = [sys.getrefcount(thing) for thing in (*arguments, bad, f, f.op)]
+    for call in calls * 50:
+        with pytest.raises((TypeError, ValueError)):
+            call()
+    after = [sys.getrefcount(thing) for thing in (*arguments, bad, f, f.op)]
+    assert all(abs(a - b) < 20 for a, b in zip(after, count, strict=True)), (count, after)

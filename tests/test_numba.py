@@ -320,6 +320,19 @@ def test_what_a_scalar_cannot_hold():
         numba.njit(lambda x: doubled(x))(1.0)
 
 
+def test_a_scalar_takes_numbers_alone():
+    """Of an array's pointer it would make a number without a word."""
+    from fastact.numba_kernels.activations import gelu, silu
+
+    for wrong in (np.ones(3), np.ones((2, 2), "f4"), np.array(1.0), np.float16(1), 1j, "a", None, (1.0, 2.0)):
+        with pytest.raises(numba.TypingError, match=r"gelu: x is .*; a number, float32 or float64, is required"):
+            numba.njit(lambda x: gelu(x))(wrong)
+    with pytest.raises(numba.TypingError, match="silu: beta is array"):
+        numba.njit(lambda x: silu(1.0, x))(np.ones(3))
+    for number in (2, True, np.float32(2), np.int8(2)):
+        assert numba.njit(lambda x: silu(x, 1))(number) == numba.njit(lambda x: silu(x, 1))(np.float64(number)) or number is not True
+
+
 def test_no_numba_is_said_at_once():
     done = python("import sys; sys.modules['numba'] = None; import fastact.numba_kernels.machine_code")
     assert done.stderr.strip().splitlines()[-1] == "ModuleNotFoundError: No module named 'numba'"

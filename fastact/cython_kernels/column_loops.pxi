@@ -1,5 +1,6 @@
-# The same row loops for rows that stand side by side (element i of row j at i * stride + j): up to 256 columns at a time, in groups of
-# 16 columns, with the order of addition of a single row. What is done to a group takes its number of columns, as in row_loops.pxi.
+# The same row loops for rows that stand side by side (element i of row j at i * stride + j): up to 256 columns at a time (128 of
+# float64), in groups of 16 columns, with the order of addition of a single row. What is done to a group takes its number of columns,
+# as in row_loops.pxi.
 # Narrow columns without a gap are taken 16 elements of each at a time, as one run of 16 * width: then no group is partly empty.
 # What is missing in their last run is -inf, whose term is 0 (or nan, or a tie, where a whole column is -inf: its results are not finite),
 # and 0 where products are summed.
@@ -32,7 +33,8 @@ cdef inline void fetch(const real *x, Py_ssize_t n, Py_ssize_t width, Py_ssize_t
     and not for all in the same pass, so that memory is never idle."""
     cdef Py_ssize_t g
     x += width if n <= FEW else AHEAD * stride
-    for g from 0 <= g < (width if stride > COLUMNS and (n >= columns_at_once(x) or (n <= FEW and once)) else 0) by 64 // <Py_ssize_t>sizeof(real):
+    cdef bint many = n * <Py_ssize_t>sizeof(real) >= MANY
+    for g from 0 <= g < (width if stride > COLUMNS and (many or (n <= FEW and once)) else 0) by 64 // <Py_ssize_t>sizeof(real):
         prefetch(x + g)
 
 cdef inline void raise_tops(real *top, const real *x, Py_ssize_t count) noexcept nogil:

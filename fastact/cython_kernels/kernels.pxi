@@ -22,8 +22,8 @@ cdef enum:
     BLOCK = 1024    # ... of its block of 1024, and blocks are added in double: the same bits for every layout and thread count
     ROWS = 8        # contiguous rows that go through a pass together ...
     NEAR = 256      # ... where they have no more elements than this
-    COLUMNS = 256   # columns handled together in float32 when the rows stand side by side, half as many in float64: 1 kB of each
-                    # row, since narrower pieces of memory are slow to fetch and the lanes of wider ones fill the nearest cache
+    COLUMNS = 256   # columns handled together in float32 when the rows stand side by side, half as many in float64, whose lanes fill ...
+    MANY = 1024     # ... the nearest cache; narrower pieces of memory are slow to fetch. Bytes of columns from which rows are fetched ahead
     STAGE = 256     # numbers for which a scalar in two stages does the first, before it does the second
     NARROW = 256    # bytes of a row of columns without a gap between them, up to which 16 elements of each are taken at a time ...
     RUN = 1024      # ... in one run

@@ -92,7 +92,7 @@ cdef int inherit_doc(type cls) except -1
 cdef int install_vectorcall(type cls, Py_ssize_t offset) except -1
 cdef object real_dtype(object array)
 cdef bint is_brain(object dtype)
-cdef int dtype_number(object dtype)
+cdef int dtype_number(object dtype) except -1
 cdef object computing(object dtype)
 cdef bint is_ready(object array, object dtype)
 cdef object ready(object array, object dtype)

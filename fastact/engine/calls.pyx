@@ -101,7 +101,7 @@ cdef Py_ssize_t read_axis(PyObject *given, Py_ssize_t default, int ndim) except 
 cdef object real_dtype(object array):
     """The floating dtype that numbers of this dtype compute in, as for np.exp; None where there is none (NumPy then says so)."""
     dtype = array.dtype
-    if dtype.kind == "f" and dtype.itemsize <= 8:
+    if dtype.char in "efd":     # not by its kind, which other packages' dtypes of one byte have too
         return dtype.newbyteorder("=")
     if dtype.kind in "biu":
         return np.dtype(SMALL_INTEGERS.get(f"{dtype.kind}{dtype.itemsize}", np.float64))
@@ -113,9 +113,9 @@ cdef bint is_brain(object dtype):
     return dtype.kind == "V" and dtype.name == "bfloat16"
 
 
-cdef int dtype_number(object dtype):
+cdef int dtype_number(object dtype) except -1:
     """The engine's number of a floating dtype."""
-    return {"e": HALF, "f": SINGLE, "d": DOUBLE}.get(dtype.char, BRAIN)
+    return BRAIN if is_brain(dtype) else {"e": HALF, "f": SINGLE, "d": DOUBLE}[dtype.char]
 
 
 cdef object computing(object dtype):

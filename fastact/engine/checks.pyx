@@ -44,7 +44,7 @@ cdef bint yes_or_no(str name, str argument, object value) except -1:
 
 cdef int check_reduction(str name, object reduction, tuple allowed=REDUCTIONS) except -1:
     """Refuse an unknown reduction."""
-    if reduction not in allowed:
+    if not isinstance(reduction, str) or reduction not in allowed:
         raise ValueError(f"{name}: reduction={reduction!r}; one of {', '.join(allowed)} is required")
     return 0
 
@@ -61,7 +61,7 @@ cdef object wanted_dtype(str name, object wanted):
     """The dtype that a call asks to compute in."""
     asked = np.dtype(wanted)
     dtype = real_dtype(np.empty(0, asked))
-    if dtype is None or asked.kind in "biu":
+    if dtype is None or asked.kind in "biu" or asked.subdtype is not None:
         raise TypeError(f"{name}: dtype={asked}; one of {FLOATS} is required")
     return dtype
 
@@ -88,8 +88,8 @@ cdef int check_out(str name, object out, tuple shape=None) except -1:
             raise ValueError(f"{name}: out={out!r}; one array, or a tuple of one, is required")
         out = out[0]
     if not isinstance(out, np.ndarray):
-        if out is not None and not hasattr(out, "__array_ufunc__"):     # which other libraries' arrays have
-            raise TypeError(f"{name}: out is a {type(out).__name__}; an array is required")
+        if out is not None and out is not Ellipsis and not hasattr(out, "__array_ufunc__"):     # which other libraries' arrays have
+            raise TypeError(f"{name}: out={out!r}; an array is required")
         return 0
     if not out.flags.writeable:
         raise ValueError(f"{name}: out is read-only; a writeable array is required")
@@ -101,6 +101,16 @@ cdef int check_out(str name, object out, tuple shape=None) except -1:
         fits = False
     if not fits:
         raise ValueError(f"{name}: out has shape {out.shape}; {shape}, that of the result, is required")
+    return 0
+
+
+cdef int check_casts(str name, tuple names, tuple arrays, object out, object dtype, object casting) except -1:
+    """Refuse arrays that may not be cast to the dtype of a call, and an output to which that may not be cast."""
+    for argument, array in zip(names, arrays):
+        if not np.can_cast(array.dtype, dtype, casting):
+            raise TypeError(f"{name}: {argument} has dtype {array.dtype}; one that casts to {dtype} (casting={casting!r}) is required")
+    if isinstance(out, np.ndarray) and not np.can_cast(dtype, out.dtype, casting):
+        raise TypeError(f"{name}: out has dtype {out.dtype}; one to which {dtype} casts (casting={casting!r}) is required")
     return 0
 
 

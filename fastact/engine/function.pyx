@@ -104,11 +104,14 @@ cdef class Function:
         """The parameters of a call, by position or taken out of `kwargs`, defaults filled in; checks the count of arrays too."""
         cdef int k, given = len(args) - self.arrays
         if given < 0:
-            missing = ", ".join(self.op.inputs[len(args):])
-            raise TypeError(f"{self.__name__}() misses its argument {missing}")
+            missing = self.op.inputs[len(args):]
+            how = f"takes {', '.join(missing)} by position" if any(name in kwargs for name in missing) else \
+                f"misses its argument {', '.join(missing)}"
+            raise TypeError(f"{self.__name__}() {how}")
         if given > self.params:
-            raise TypeError(f"{self.__name__}() takes {self.arrays + self.params} positional arguments but {len(args)} were given"
-                            f"{' (out= is given by keyword)' if given == self.params + 1 else ''}")
+            most = self.arrays + self.params + len(self.op.options)
+            raise TypeError(f"{self.__name__}() takes {most} positional arguments but {len(args)} were given"
+                            f"{' (out= is given by keyword)' if len(args) == most + 1 else ''}")
         values = list(args[self.arrays:])
         for k in range(given):
             if self.param_names[k] in kwargs:

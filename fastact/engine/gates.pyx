@@ -66,7 +66,7 @@ cdef class ChannelFunction(Function):
         """Everything that is not a plain call: through the ufunc."""
         args, axis = take_axis(self, args, kwargs)
         only_known(self.__name__, kwargs, ("axis", *UFUNC_OPTIONS))
-        check_out(self.__name__, kwargs.get("out"), np.shape(args[0]))
+        check_out(self.__name__, kwargs.get("out"), None if foreign(args[:1]) else np.shape(args[0]))
         if not self.op.is_backward:
             x = args[0] if foreign(args[:1]) else np.asarray(args[0])
             weight = self.aligned(np.asarray(args[1]), x, axis)
@@ -77,7 +77,7 @@ cdef class ChannelFunction(Function):
         grad, x, weight = [np.asarray(a) for a in args]
         for name, array in zip(self.op.inputs, (grad, x, weight)):
             check_dtype(self.__name__, name, array)
-        dtype = dtype_of(self, self.ufunc, "grad", grad)
+        dtype = dtype_of(self, self.ufunc, "grad", grad, kwargs.get("dtype"))
         casts(self, self.ufunc, (grad, x, weight), (grad, x, weight), kwargs)
         if grad.shape != x.shape:
             raise ValueError(f"{self.__name__}: grad has shape {grad.shape} and x {x.shape}; equal shapes are required")
@@ -91,10 +91,12 @@ cdef class ChannelFunction(Function):
     cdef object aligned(self, object weight, object x, object axis):
         """The weight in a shape that broadcasts against `x` along the axis of channels."""
         axis = whole_number(self.__name__, "axis", axis)
-        axis = 0 if x.ndim < 2 and axis == self.default_axis else axis  # the only one, where none was asked for
-        if x.ndim > 0:
-            axis = normalize_axis_index(axis, x.ndim, self.__name__)
-        if weight.size == 1 and weight.ndim <= 1:
+        single = weight.size == 1 and weight.ndim <= 1
+        if single and foreign((x,)):    # which may have no dimensions
+            return weight.reshape(())
+        axis = 0 if x.ndim < 2 and axis == self.default_axis else axis  # the default is the only axis where there is but one
+        axis = normalize_axis_index(axis, max(x.ndim, 1), self.__name__)
+        if single:
             return weight.reshape(())
         if x.ndim == 0:
             raise ValueError(f"{self.__name__}: weight has shape {weight.shape}, but x is a single number; one weight is required")

@@ -73,7 +73,7 @@ cdef inline Py_ssize_t signs(Py_ssize_t index, Py_ssize_t last, bint power) noex
 
 
 cdef inline Py_ssize_t all_signs(const Py_ssize_t *which, Py_ssize_t n, Py_ssize_t last, bint power) noexcept nogil:
-    """Those of n indices; quarters at once, since four streams come from memory twice as fast as one."""
+    """Those of n indices; quarters at once, since four streams come from memory up to twice as fast as one."""
     cdef Py_ssize_t bits = 0, some = n // 4, i
     for i in range(some):
         bits |= (signs(which[i], last, power) | signs(which[some + i], last, power)
@@ -123,8 +123,8 @@ cdef class PickFunction(Function):
 
     def generic(self, tuple args, dict kwargs):
         """Everything that is not a plain call."""
-        only_known(self.__name__, kwargs, ("axis", "out", *self.param_names))
         args, axis = take_axis(self, args, kwargs)
+        only_known(self.__name__, kwargs, ("axis", "out", *self.param_names))
         axis = whole_number(self.__name__, "axis", axis)
         out = kwargs.pop("out", None)
         if self.op.is_backward:

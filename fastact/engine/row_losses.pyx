@@ -174,8 +174,8 @@ cdef class RowLossFunction(Function):
         cdef double mass = 0
         expected = shape[:axis] + shape[axis + 1:]
         if target.shape != expected:
-            raise ValueError(f"{self.__name__}: target has shape {target.shape}; labels of shape {expected}, that of pred without axis "
-                             f"{axis}, or dense floating targets of shape {shape} are required")
+            raise ValueError(f"{self.__name__}: target has dtype {target.dtype} and shape {target.shape}; labels of shape {expected}, "
+                             f"that of pred without axis {axis}, or floating targets of shape {shape} are required")
         if target.dtype.kind == "u" and target.size and target.max() >= classes and target.max() != ignore_index:
             raise self.bad_label(target.max(), classes, ignore_index)   # before a conversion could wrap it around
         labels = np.array(target, np.intp, order="C")

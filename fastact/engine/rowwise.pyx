@@ -127,7 +127,7 @@ cdef class RowFunction(Function):
         outer = moved.shape[:model.ndim - len(axes)]
         length = math.prod(moved.shape[model.ndim - len(axes):])
         flat = [np.moveaxis(a, axes, last).reshape(*outer, length) if core else a for a, core in zip(arrays, self.cores)]
-        if out is not None and self.cores[self.arrays] and out.flags.c_contiguous and axes == last:
+        if isinstance(out, np.ndarray) and self.cores[self.arrays] and out.flags.c_contiguous and axes == last:
             self.ufunc(*flat, out=out.reshape(*outer, length), axis=-1, **kwargs)   # a view: in place stays in place
             return out
         result = self.ufunc(*flat, axis=-1, **kwargs)
@@ -135,6 +135,8 @@ cdef class RowFunction(Function):
             result = np.moveaxis(np.reshape(result, moved.shape), last, axes)
         elif keepdims:
             result = np.expand_dims(result, axes)
+        if out is Ellipsis:     # an array, where it would be a number too
+            return np.asanyarray(result)
         if out is None:
             return result if isinstance(result, np.ndarray) and result.ndim else np.asarray(result)[()]
         np.copyto(out, result, casting=kwargs.get("casting", "same_kind"))

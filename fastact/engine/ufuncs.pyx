@@ -10,7 +10,7 @@ from cpython.object cimport PyObject
 
 from fastact.engine.blocks cimport BRAIN, DOUBLE, HALF, SINGLE, MapCall, itemsize, map_kernel, run_map, scatter
 from fastact.engine.calls cimport is_brain, leading, uniform
-from fastact.engine.checks cimport check_dtype, wanted_dtype
+from fastact.engine.checks cimport check_casts, check_dtype, wanted_dtype
 from fastact.engine.function cimport Function
 from fastact.engine.rows cimport RowCall, find_way, row_kernel, run_rows
 
@@ -222,7 +222,12 @@ cdef bint casts(Function function, object ufunc, tuple given, tuple arrays, dict
     if "dtype" not in kwargs and uniform(arrays, kwargs.get("out")):
         return False
     first = leading(given)
-    dtype = dtype_of(function, ufunc, function.op.inputs[first], arrays[first], kwargs.pop("dtype", None))
+    wanted, out, own = kwargs.pop("dtype", None), kwargs.get("out"), arrays[first].dtype
+    if wanted is None and own.isbuiltin == 2 and not is_brain(own):     # another package's: NumPy knows what it casts to
+        return True
+    dtype = dtype_of(function, ufunc, function.op.inputs[first], arrays[first], wanted)
+    out = out[0] if isinstance(out, tuple) else out
+    check_casts(function.__name__, function.op.inputs, arrays, out, dtype, kwargs.get("casting", "same_kind"))
     kwargs["signature"] = (dtype,) * function.arrays + (np.float64,) * (ufunc.nin - function.arrays) + (dtype,)
     return True
 

@@ -1,5 +1,5 @@
-"""The loops over rows that stand side by side, element i of row j at i * stride + j: 256 columns at a time, with the order of addition
-of a single row, which see in row_loops.py; and the scalars of both."""
+"""The loops over rows that stand side by side, element i of row j at i * stride + j: 256 columns at a time (128 of float64), with the
+order of addition of a single row, which see in row_loops.py; and the scalars of both."""
 
 from math import inf
 
@@ -89,7 +89,7 @@ def less_one(total, rest, ties):
 @scalar
 def fetched(x, n, width, stride):
     """How much of a later row begins to be loaded: all of it where rows are many and far apart, else nothing."""
-    return width if stride > COLUMNS and n >= columns_at_once(x) else 0
+    return width if stride > COLUMNS and n >= (256 if SINGLE else 128) else 0
 
 
 @scalar

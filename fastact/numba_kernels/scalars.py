@@ -15,6 +15,7 @@ import textwrap
 import numpy as np
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from fastact.numba_kernels.target import target_context
@@ -231,10 +232,19 @@ def refusal(node):
     return TypeError(f"a scalar cannot hold this, only {pages}: {ast.unparse(node)}")
 
 
+def check_numbers(function, kinds):
+    """Refuse what is no number, as an array, of whose pointer a number could be made."""
+    for name, kind in zip(inspect.signature(function).parameters, kinds, strict=False):
+        number = types.unliteral(kind)
+        if not isinstance(number, types.Callable | types.Integer | types.Boolean) and number not in (types.float32, types.float64):
+            raise TypingError(f"{function.__name__}: {name} is {number}; a number, float32 or float64, is required")
+
+
 def scalar(function):
     """Make a function callable in compiled code, where each call is compiled for float32 or float64 and inlined."""
 
     def define(typing, *kinds):
+        check_numbers(function, kinds)
         first = next((kind for kind in kinds if not isinstance(kind, types.Callable)), None)
         real = first if isinstance(first, types.Float) else types.float64  # the first number decides
 
