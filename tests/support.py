@@ -193,3 +193,16 @@ def run_python(code, **options):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout.strip()
+
+
+def refuses(call, error, *words, out=None):
+    """The call raises `error`, the message holds the words, and `out` keeps its bytes."""
+    outs = out if isinstance(out, tuple) else (out,) if out is not None else ()
+    before = [a.tobytes() for a in outs]
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    for word in words:
+        assert str(word) in message, message
+    assert [a.tobytes() for a in outs] == before, "something was written"
+    return message

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from support import FUSED, compute_type, every_backend, every_type, inf, namespace, nan, same, wide
+from support import FUSED, compute_type, every_backend, every_type, inf, namespace, nan, refuses, same, wide
 
 import fastact as fa
 
@@ -286,3 +286,45 @@ def test_class_weights_may_share_memory_with_out():
     loss, grad = fa.cross_entropy_value_and_grad(x, labels, weight=x[0], out=x)
     assert loss == true[0]
     np.testing.assert_array_equal(grad, true[1])
+
+
+@every_backend
+@pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_value_and_grad"])
+def test_labels_and_options_of_cross_entropy(name, backend):
+    f = getattr(namespace(backend), name)
+    pred = np.linspace(-1, 1, 12, dtype="f4").reshape(3, 4)
+    out = pred.copy()
+    extra = {"out": out} if name.endswith("grad") else {}
+    labels = np.array([0, 3, 1])
+
+    def refused(error, *words, target=labels, **options):
+        refuses(lambda: f(pred, target, **options, **extra), error, *words, out=out)
+
+    for bad in (4, -1, -99, 99, 2**31, 2**40 + 1, -(2**62), np.iinfo(np.int64).max, np.iinfo(np.int64).min):
+        refused(ValueError, "target", bad, "0 to 3", target=np.array([0, bad, 1]))
+    refused(ValueError, 2**64 - 1, target=np.array([0, 2**64 - 1, 1], np.uint64))
+    refused(ValueError, 200, target=np.array([0, 200, 1], np.uint8))
+    with np.errstate(invalid="ignore"):
+        refused(ValueError, "target", target=np.array([0, np.nan, 1]).astype(np.int64))
+    refused(ValueError, 5, target=np.array([0, 5, 1]), ignore_index=7)
+    refused(ValueError, -100, target=np.array([0, -100, 1]), ignore_index=-1)
+    refused((ValueError, TypeError), "target", target=np.array([0.0, 3.0, 1.0]))
+    refused((ValueError, TypeError), "target", target=np.array([True, False, True]))
+    refused((ValueError, TypeError), "target", target=np.zeros((3, 4), int))
+    refused((ValueError, TypeError), target=np.array(["a", "b", "c"]))
+    refused((ValueError, TypeError), target=np.zeros((3, 4), complex))
+    for bad in (-0.1, 1.5, float("nan"), float("inf")):
+        refused(ValueError, "label_smoothing", bad, label_smoothing=bad)
+    for bad in (-0.1, float("nan"), float("inf")):
+        refused(ValueError, "z_loss", bad, z_loss=bad)
+    for bad in ("much", None, 1j):
+        refused(TypeError, label_smoothing=bad)
+        refused(TypeError, z_loss=bad)
+    for bad in (1.5, "none", None):
+        refused(TypeError, ignore_index=bad)
+    for shape in [(3,), (5,), (4, 1), (3, 4), ()]:
+        refused(ValueError, "weight", shape, weight=np.ones(shape, "f4"))
+    refused(TypeError, "weight", weight=np.ones(4, complex))
+    refused(ValueError, "(4, 3)", target=np.ones((4, 3), "f4"))
+    refuses(lambda: f(np.float32(1), np.array(0)), ValueError, "pred")
+    refuses(lambda: f(np.zeros((3, 0), "f4"), labels), ValueError, "(3, 0)")
