@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 import shutil
 import sys
 import textwrap
@@ -251,6 +252,9 @@ def main(argv=None):
         return args.run(args)
     except ImportError as error:
         made.exit(1, f"{made.prog}: {error}\n")
+    except BrokenPipeError:  # whoever reads has enough, as `head` after ten lines
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at the end
+        return 0
 
 
 if __name__ == "__main__":

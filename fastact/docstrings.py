@@ -11,11 +11,11 @@ POSITIONAL, BOTH, KEYWORD = (
 )
 UFUNC_OPTIONS = (("out", None), ("where", True), ("dtype", None), ("casting", "same_kind"), ("order", "K"))
 ROW_LOSS_OPTIONS = (
-    ("axis", -1),
-    ("weight", None),
-    ("ignore_index", -100),
-    ("label_smoothing", 0.0),
-    ("z_loss", 0.0),
+    ("axis", -1, "int", "The axis of classes."),
+    ("weight", None, "array_like", "One weight per class."),
+    ("ignore_index", -100, "int", "Rows with this label cost nothing and get gradient 0; of no matter to dense targets."),
+    ("label_smoothing", 0.0, "float", "Share of the target spread over all classes, 0 to 1."),
+    ("z_loss", 0.0, "float", "Weight of the squared logarithm of the normaliser, >= 0."),
 )
 MEANING = {
     "x": "The input.",
@@ -34,7 +34,7 @@ def keywords(op):
     if op.kind == "loss":
         return (("reduction", "mean"), *out)
     if op.kind == "row_loss":
-        return (*ROW_LOSS_OPTIONS, ("reduction", "mean"), *out)
+        return (*(option[:2] for option in ROW_LOSS_OPTIONS), ("reduction", "mean"), *out)
     if op.kind == "pick":
         return (("out", None),)
     return tuple(option for option in UFUNC_OPTIONS if op.kind != "rows" or option[0] != "where")
@@ -74,10 +74,11 @@ def _parameters(op):
         lines += [f"{param.name} : {kind}{default}", f"    {'Required: ' + ', '.join(rules) + '.' if rules else 'Any number.'}"]
     if "axis" in op.options:
         several = op.kind == "rows"
-        lines.append("axis : int, tuple of int or None" if several else "axis : int")
+        kinds = "int, tuple of int or None" if several else "int"
+        lines.append(f"axis : {kinds}, default {op.options['axis']}")
         lines.append(f"    The axis of {'rows' if several else 'channels or pieces'}.")
     if "keepdims" in op.options:
-        lines += ["keepdims : bool", "    Keep the reduced axes with length 1."]
+        lines += ["keepdims : bool, default False", "    Keep the reduced axes with length 1."]
     return lines + _keyword_parameters(op)
 
 
@@ -85,12 +86,10 @@ def _keyword_parameters(op):
     names = dict(keywords(op))
     lines = []
     if op.kind == "row_loss":
-        lines += ["axis : int", "    The axis of classes.", "weight : array_like, optional", "    One weight per class."]
-        lines += ["ignore_index : int", "    Rows with this label cost nothing and get gradient 0."]
-        lines += ["label_smoothing : float", "    Share of the target spread over all classes, 0 to 1."]
-        lines += ["z_loss : float", "    Weight of the squared logarithm of the normaliser, >= 0."]
+        for name, default, kind, meaning in ROW_LOSS_OPTIONS:
+            lines += [f"{name} : {kind}, default {default}", f"    {meaning}"]
     if "reduction" in names:
-        lines.append('reduction : {"mean", "sum", "none"}')
+        lines.append('reduction : {"mean", "sum", "none"}, default "mean"')
         lines.append("    How the values become one; `mean` divides by the number (or weight) of targets.")
     if "out" in names:
         lines += ["out : ndarray, optional", f"    {_out(op)}"]
@@ -107,7 +106,11 @@ def _out(op):
         return "Where the gradient is written; ``out=pred`` overwrites the predictions."
     if op.kind == "pick" or (op.core or "").endswith("->()"):
         return "Where the result is written."
+    if op.kind == "channels" and op.is_backward:
+        return "Where the gradient of x is written; ``out=grad`` and ``out=x`` work in place."
     given = ["grad", *op.reads] if op.is_backward else ["x"]
+    if op.kind == "rows":
+        given = [name for name, core in zip(op.inputs, op.cores, strict=False) if core]  # as long as the result
     names = " and ".join(f"``out={name}``" for name in given[:2])
     return f"Where the result is written; {names} work{'s' if len(given) == 1 else ''} in place."
 
@@ -141,6 +144,7 @@ def docstring(op, name):
     parts.append("\n".join(["Raises", "------", *_errors(op)]))
     notes = [f"{what}: {text}." for what, text in (("Special values", op.limit), ("Elsewhere", op.differs)) if text]
     if op.page == "losses":
+        notes.append("Integers and bools become floats as for `numpy.exp`.")
         notes.append("The value of float64 predictions is float64, of all others float32; sums are made in float64.")
     else:
         notes.append("The first array decides the dtype, integers and bools as for `numpy.exp`.")

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import pydoc
+import re
 
 import numpy as np
 import pytest
@@ -71,6 +72,15 @@ def test_signature(op):
         assert [(p.name, p.default) for p in keywords][:2] == [("out", None), ("where", True)]
     if op.kind == "rows":
         assert signature.parameters["axis"].default == (None if op.name.startswith("logsumexp") else -1)
+
+
+@every_op
+def test_the_docstring_tells_every_default(op):
+    """help() cuts long signatures short."""
+    f = getattr(fa, public_name(op))
+    for p in inspect.signature(f).parameters.values():
+        if p.default is not p.empty and p.name not in ("out", "where", "dtype", "casting", "order"):
+            assert re.search(rf"^{p.name} : .*, default \"?{re.escape(str(p.default))}\"?$", f.__doc__, re.MULTILINE), p
 
 
 @every_op

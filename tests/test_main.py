@@ -35,6 +35,15 @@ def test_as_a_module_it_prints_json_and_nothing_else():
     assert (data["size"], data["dtype"]) == (1000, "float32")
 
 
+def test_who_reads_may_stop_before_the_end():
+    call = [sys.executable, "-m", "fastact", *QUICK]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(pathlib.Path(fa.__file__).parents[1]), *sys.path])}
+    with subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer:
+        writer.stdout.close()
+        errors = writer.stderr.read().decode()
+    assert (writer.returncode, errors) == (0, "")
+
+
 def test_json_has_what_the_table_has(capsys):
     data = json.loads(run(capsys, "--json", "--dtype", "float64", "--backend", "cython").out)
     assert data["measured"] == fa.get_backend("cython").backend
