@@ -327,3 +327,9 @@ def test_the_histogram_has_a_line_for_each_half_ulp():
     counts = {float(line.split()[0]): int(line.split()[1]) for line in lines}
     assert sum(counts.values()) == 8
     assert (counts[-0.5], counts[0.0], counts[1.0], counts[REACH]) == (1, 5, 1, 1)
+
+
+def test_findings_that_could_not_be_written_are_not_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(Sweep, "run", lambda *_: pytest.fail("was swept"))
+    with pytest.raises(FileNotFoundError):
+        command.main(["accuracy", "relu", "--stride", "1000003", "--json", str(tmp_path / "absent" / "found.json")])
